@@ -1,0 +1,112 @@
+"""Parameters and multiply-accumulates of a model, counted as the paper counts them."""
+
+import copy
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from hrvmamba.layers import DSS2D
+from hrvmamba.ops.selective_scan_2d import DIRECTIONS
+
+_NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm)
+
+_SAMPLING_MACS = 45  # a channel and position: 9 points of 4 corners and a mask
+_SCAN_MACS = 9  # a channel, state and position of one direction
+
+
+class Cost(NamedTuple):
+    """What a model costs for one input.
+
+    Attributes:
+        parameters: the model's parameters.
+        macs: multiply-accumulates for one image.
+        groups: macs of each kind of layer; they add up to ``macs``.
+        input_size: height and width of the image, in pixels.
+    """
+
+    parameters: int
+    macs: int
+    groups: dict[str, int]
+    input_size: tuple[int, int]
+
+    def __str__(self) -> str:
+        height, width = self.input_size
+        rows = [
+            f"parameters {self.parameters:,}",
+            f"multiply-accumulates at {height}x{width}: {self.macs / 1e9:.3f} G",
+        ]
+        rows += [
+            f"  {name:<28}{macs / 1e9:8.3f} G {macs / self.macs:7.1%}"
+            for name, macs in self.groups.items()
+        ]
+        return "\n".join(rows)
+
+
+def cost(model: nn.Module, input_size: tuple[int, int], in_channels: int = 3) -> Cost:
+    """Count a model's parameters and its multiply-accumulates for one image.
+
+    Convolutions and linear layers count their multiply-accumulates, DSS2D's dt projection among
+    them; each of the four scans of DSS2D counts ``9*L*D*N + L*D``, its sampling ``45*L*D`` and each
+    normalisation 2 for each output element, as the paper's figures do. Activations, additions and
+    the upsampling of the fusion count nothing. The model is not run, but its copy on the meta
+    device, which costs no time or memory to speak of.
+
+    Args:
+        model: a model that takes ``(B, in_channels, H, W)``.
+        input_size: height and width, in pixels: (256, 192) for 256x192.
+        in_channels: channels of the input.
+
+    Returns:
+        The cost.
+    """
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    groups: dict[str, int] = {}
+
+    def counter(count: Callable[[nn.Module, Tensor, Tensor], dict[str, int]]) -> Callable:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            for name, macs in count(module, inputs[0], output).items():
+                groups[name] = groups.get(name, 0) + macs
+
+        return hook
+
+    copied = copy.deepcopy(model).to("meta").eval()
+    for module in copied.modules():
+        for layer, count in _COUNTS:
+            if isinstance(module, layer):
+                module.register_forward_hook(counter(count))
+    dtype = next(copied.parameters()).dtype
+    with torch.no_grad():
+        copied(torch.empty(1, in_channels, *input_size, dtype=dtype, device="meta"))
+    return Cost(parameters, sum(groups.values()), groups, tuple(input_size))
+
+
+def _count_convolution(conv: nn.Conv2d, x: Tensor, y: Tensor) -> dict[str, int]:
+    kind = "depthwise convolutions" if conv.groups > 1 else "convolutions"
+    return {kind: y.numel() * conv.weight[0].numel()}
+
+
+def _count_linear(linear: nn.Linear, x: Tensor, y: Tensor) -> dict[str, int]:
+    return {"linear layers": y.numel() * linear.in_features}
+
+
+def _count_norm(norm: nn.Module, x: Tensor, y: Tensor) -> dict[str, int]:
+    return {"normalisations": 2 * y.numel()}
+
+
+def _count_dss2d(dss2d: DSS2D, x: Tensor, y: Tensor) -> dict[str, int]:
+    elements = x[0, :, :, 0].numel() * dss2d.d_inner
+    return {
+        "dt projections": DIRECTIONS * elements * dss2d.dt_rank,
+        "selective scans": DIRECTIONS * elements * (_SCAN_MACS * dss2d.d_state + 1),
+        "deformable sampling": _SAMPLING_MACS * elements,
+    }
+
+
+_COUNTS = (
+    (nn.Conv2d, _count_convolution),
+    (nn.Linear, _count_linear),
+    (_NORMS, _count_norm),
+    (DSS2D, _count_dss2d),
+)

@@ -1,0 +1,102 @@
+"""The parameter names of the authors' release (PoseVMamba), turned into ours."""
+
+import re
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from hrvmamba.ops.selective_scan_2d import DIRECTIONS
+
+BACKBONE = "backbone."
+
+_SIGNATURE = re.compile(r"(?:^|\.)stage2\.0\.branches\.0\.0\.op\.x_proj_weight$")
+
+_NETWORK = (
+    (re.compile(r"^conv([12])\."), lambda m: f"stem.{int(m[1]) - 1}.0."),
+    (re.compile(r"^bn([12])\."), lambda m: f"stem.{int(m[1]) - 1}.1."),
+    (re.compile(r"^layer1\.(\d)\.conv(\d)\."), r"stage1.\1.conv\2.0."),
+    (re.compile(r"^layer1\.(\d)\.bn(\d)\."), r"stage1.\1.conv\2.1."),
+    (re.compile(r"^layer1\.(\d)\.downsample\."), r"stage1.\1.downsample."),
+    (re.compile(r"^(transition[123])\.(\d)\.(?:0\.)?([01])\."), r"\1.\2.\3."),
+    (re.compile(r"^(stage[234]\.\d)\.fuse_layers\."), r"\1.fusion.paths."),
+)
+
+_BLOCK = re.compile(r"^(stage[234]\.\d\.branches\.\d\.\d)\.(.+)$")
+
+_BLOCK_PARTS = (
+    ("cpe1.", "lpu1."),
+    ("cpe2.", "lpu2."),
+    ("conv2d.", "esinb.convs."),
+    ("norm0.", "esinb_norm."),
+    ("norm.", "dss2d_norm."),
+    ("norm2.", "ffn_norm."),
+    ("mlp.", "ffn."),
+    ("op.conv2d.offset_mask_dw.", "dss2d.offset_conv."),
+    ("op.conv2d.offset_mask.", "dss2d.offset_mask."),
+    ("op.se.fc.0.", "dss2d.se.reduce."),
+    ("op.se.fc.2.", "dss2d.se.expand."),
+    ("op.x_proj_weight", "dss2d.x_proj.weight"),
+    ("op.dt_projs_weight", "dss2d.dt_weight"),
+    ("op.dt_projs_bias", "dss2d.dt_bias"),
+    ("op.A_logs", "dss2d.A_log"),
+    ("op.Ds", "dss2d.Dskip"),
+    ("op.", "dss2d."),
+)
+
+# Theirs keep directions and channels on one axis, or apart where ours are one.
+_RESHAPE = {
+    "dss2d.x_proj.weight": lambda tensor: tensor.flatten(0, 1),
+    "dss2d.A_log": lambda tensor: tensor.unflatten(0, (DIRECTIONS, -1)),
+    "dss2d.Dskip": lambda tensor: tensor.unflatten(0, (DIRECTIONS, -1)),
+}
+
+
+def is_posevmamba(state_dict: Mapping[str, Tensor]) -> bool:
+    """Tell whether a state dict has the authors' names."""
+    return any(_SIGNATURE.search(name) for name in state_dict)
+
+
+def from_posevmamba(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Turn a state dict of the authors' release into one of ours.
+
+    Args:
+        state_dict: the authors' names and tensors, of any preset: a whole model's with the
+            backbone under ``backbone.``, or a backbone's alone with, for ImageNet, the classifier's
+            ``neck.`` and ``head.`` beside it. What is outside the backbone keeps its name.
+
+    Returns:
+        Our names and tensors, under ``backbone.`` where theirs were. Tensors are views.
+
+    Raises:
+        ValueError: a backbone tensor's name is none of theirs; all such names are listed.
+    """
+    prefix = BACKBONE if any(name.startswith(BACKBONE) for name in state_dict) else ""
+    mapped, unknown = {}, []
+    for name, tensor in state_dict.items():
+        in_backbone = name.startswith(prefix) if prefix else not name.startswith(("neck.", "head."))
+        if not in_backbone:
+            mapped[name] = tensor
+            continue
+        new_name = _rename(name.removeprefix(prefix))
+        if new_name is None:
+            unknown.append(name)
+            continue
+        part = re.sub(r"^stage\d(\.\d+|\.branches)*\.(?=dss2d)", "", new_name)
+        mapped[prefix + new_name] = _RESHAPE[part](tensor) if part in _RESHAPE else tensor
+    if unknown:
+        raise ValueError(f"{len(unknown)} tensors are not PoseVMamba's: {', '.join(unknown)}")
+    return mapped
+
+
+def _rename(name: str) -> str | None:
+    block = _BLOCK.match(name)
+    if block:
+        for theirs, ours in _BLOCK_PARTS:
+            if block[2].startswith(theirs):
+                return f"{block[1]}.{ours}{block[2].removeprefix(theirs)}"
+        return None
+    for pattern, replacement in _NETWORK:
+        renamed, found = pattern.subn(replacement, name)
+        if found:
+            return renamed
+    return None

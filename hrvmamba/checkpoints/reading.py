@@ -1,0 +1,74 @@
+"""Reading a checkpoint file without running anything that is in it."""
+
+import os
+import pickle
+import re
+from collections.abc import Mapping
+
+import torch
+
+from hrvmamba.checkpoints.posevmamba import from_posevmamba, is_posevmamba
+
+# The line of torch's long refusal that says what was refused.
+_REFUSED = re.compile(r"^.*(?:Trying to |Unsupported |not an allowed ).*$", re.MULTILINE)
+
+_STATE_DICT_KEYS = ("state_dict", "model_ema", "model")
+
+
+def read_checkpoint(
+    path: str | os.PathLike, map_location: str | torch.device | None = "cpu"
+) -> dict:
+    """Read a checkpoint, turning the authors' parameter names into ours.
+
+    The file is loaded with ``weights_only=True``: plain types, tensors and what
+    ``torch.serialization.add_safe_globals`` allows.
+
+    Args:
+        path: a file of MMEngine's runner, of ``tools/convert_posevmamba.py``, or of the authors
+            (weights under ``state_dict``, ``model_ema`` or ``model``, the first of them that is
+            there), or a bare state dict.
+        map_location: the device to put tensors on, as in ``torch.load``.
+
+    Returns:
+        The file's dict. The authors' files give ``{"state_dict": ...}`` in our names alone.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is truncated, no checkpoint, or holds more than plain data.
+    """
+    path = os.fspath(path)
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"checkpoint {path} not found")
+    try:
+        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+    except pickle.UnpicklingError as error:
+        refused = _REFUSED.search(str(error))
+        reason = refused[0].strip() if refused else _first_line(error)
+        raise ValueError(
+            f"checkpoint {path} is damaged or holds more than tensors and plain data: {reason}"
+        ) from error
+    except OSError:
+        raise
+    except Exception as error:  # what torch.load raises on a damaged file is of many types
+        raise ValueError(
+            f"checkpoint {path} is truncated, damaged or no checkpoint: {_first_line(error)}"
+        ) from error
+    if not isinstance(checkpoint, Mapping):
+        raise ValueError(f"checkpoint {path} holds a {type(checkpoint).__name__}, not a dict")
+    state_dict = state_dict_of(checkpoint)
+    if is_posevmamba(state_dict):
+        return {"state_dict": from_posevmamba(state_dict)}
+    return checkpoint
+
+
+def state_dict_of(checkpoint: Mapping) -> Mapping[str, torch.Tensor]:
+    """Return the state dict that a checkpoint holds, or is."""
+    for key in _STATE_DICT_KEYS:
+        if isinstance(checkpoint.get(key), Mapping):
+            return checkpoint[key]
+    return checkpoint
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}{f': {lines[0]}' if lines else ''}"

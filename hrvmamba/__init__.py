@@ -6,6 +6,6 @@ with every OpenMMLab library that is installed.
 
 __version__ = "0.1.0"
 
-#from hrvmamba.integrations import register_installed
+from hrvmamba.integrations import register_installed
 
-#register_installed()
+register_installed()

@@ -119,7 +119,7 @@ def infer_arch(state_dict: Mapping[str, Tensor], prefix: str = "") -> Arch:
     """Tell the widths and parts of the backbone that a state dict in our names is of.
 
     Raises:
-        ValueError: the state dict has no HRVMamba backbone under ``prefix``; what it lacks is named.
+        ValueError: the state dict has no HRVMamba backbone there; what it lacks is named.
     """
     block = f"{prefix}stage4.0.branches.{{}}.0."
     names = [f"{prefix}stage1.0.conv1.0.weight"]

@@ -3,16 +3,29 @@
 import os
 import pickle
 import re
+from collections import OrderedDict
 from collections.abc import Mapping
 
 import torch
 
 from hrvmamba.checkpoints.posevmamba import from_posevmamba, is_posevmamba
 
+
+class _ImageNetConfig:
+    """Reads the training config that the authors' ImageNet files hold as a plain dict."""
+
+    def __new__(cls) -> OrderedDict:
+        return OrderedDict()
+
+
+_ImageNetConfig.__module__, _ImageNetConfig.__qualname__ = "yacs.config", "CfgNode"
+_ImageNetConfig.__name__ = "CfgNode"
+torch.serialization.add_safe_globals([_ImageNetConfig])
+
 # The line of torch's long refusal that says what was refused.
 _REFUSED = re.compile(r"^.*(?:Trying to |Unsupported |not an allowed ).*$", re.MULTILINE)
 
-_STATE_DICT_KEYS = ("state_dict", "model_ema", "model")
+_WEIGHTS_KEYS = ("state_dict", "model_ema", "model")
 
 
 def read_checkpoint(
@@ -36,6 +49,15 @@ def read_checkpoint(
         FileNotFoundError: there is no such file.
         ValueError: the file is truncated, no checkpoint, or holds more than plain data.
     """
+    checkpoint = load_file(path, map_location)
+    state_dict = state_dict_of(checkpoint)
+    if is_posevmamba(state_dict):
+        return {"state_dict": from_posevmamba(state_dict)}
+    return checkpoint
+
+
+def load_file(path: str | os.PathLike, map_location: str | torch.device | None = "cpu") -> dict:
+    """Read a checkpoint as it stands; otherwise as :func:`read_checkpoint`."""
     path = os.fspath(path)
     if not os.path.isfile(path):
         raise FileNotFoundError(f"checkpoint {path} not found")
@@ -55,18 +77,21 @@ def read_checkpoint(
         ) from error
     if not isinstance(checkpoint, Mapping):
         raise ValueError(f"checkpoint {path} holds a {type(checkpoint).__name__}, not a dict")
-    state_dict = state_dict_of(checkpoint)
-    if is_posevmamba(state_dict):
-        return {"state_dict": from_posevmamba(state_dict)}
     return checkpoint
 
 
 def state_dict_of(checkpoint: Mapping) -> Mapping[str, torch.Tensor]:
     """Return the state dict that a checkpoint holds, or is."""
-    for key in _STATE_DICT_KEYS:
+    key = weights_key(checkpoint)
+    return checkpoint if key is None else checkpoint[key]
+
+
+def weights_key(checkpoint: Mapping) -> str | None:
+    """Return the key under which a checkpoint holds its weights; None for a bare state dict."""
+    for key in _WEIGHTS_KEYS:
         if isinstance(checkpoint.get(key), Mapping):
-            return checkpoint[key]
-    return checkpoint
+            return key
+    return None
 
 
 def _first_line(error: Exception) -> str:

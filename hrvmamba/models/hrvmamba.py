@@ -7,6 +7,7 @@ Estimation", arXiv 2410.03174. The network reads from top to bottom in this file
 
 import dataclasses
 import inspect
+import itertools
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
@@ -109,9 +110,8 @@ class HRVMamba(nn.Module):
         self.norm_eval = norm_eval
         self.frozen_stages = frozen_stages
 
-        drop_path_rates = torch.linspace(0, drop_path_rate, sum(_MODULES.values()) * _BLOCKS)
-        drop_path_rates = iter(drop_path_rates.view(-1, _BLOCKS).tolist())
-
+        positions = sum(_MODULES.values()) * _BLOCKS
+        drop_path_rates = (drop_path_rate * i / (positions - 1) for i in range(positions))
         if esinb_drop_path is None:
             esinb_drop_path = arch.use_lpu
 
@@ -125,7 +125,7 @@ class HRVMamba(nn.Module):
                         arch,
                         branches,
                         module_targets,
-                        drop_path_rates=next(drop_path_rates),
+                        drop_path_rates=list(itertools.islice(drop_path_rates, _BLOCKS)),
                         drop_rate=drop_rate,
                         esinb_drop_path=esinb_drop_path,
                         norm_layer=norm_layer,

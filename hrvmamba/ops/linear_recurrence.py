@@ -1,6 +1,7 @@
 """The recurrence h_t = a_t * h_{t-1} + b_t along one dimension, in few vectorised steps."""
 
-import torch
+import itertools
+
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -33,21 +34,16 @@ def linear_recurrence(a: Tensor, b: Tensor, reverse: bool = False) -> Tensor:
     a = a.reshape(batch, chunks, steps, width)
     b = b.reshape(batch, chunks, steps, width)
 
+    h, product = b.clone(), a.clone()
+    factors, states, products = a.unbind(2), h.unbind(2), product.unbind(2)
     order = range(steps - 1, -1, -1) if reverse else range(steps)
-    first, *following = order
-    h = torch.empty_like(b)
-    h[:, :, first] = b[:, :, first]
-    product = torch.empty_like(a)
-    product[:, :, first] = a[:, :, first]
-    previous = first
-    for step in following:
-        torch.addcmul(b[:, :, step], a[:, :, step], h[:, :, previous], out=h[:, :, step])
+    for previous, step in itertools.pairwise(order):
+        states[step].addcmul_(factors[step], states[previous])
         if chunks > 1:
-            torch.mul(a[:, :, step], product[:, :, previous], out=product[:, :, step])
-        previous = step
+            products[step].mul_(products[previous])
 
     if chunks > 1:
-        carry = linear_recurrence(product[:, :, previous], h[:, :, previous], reverse)
+        carry = linear_recurrence(products[order[-1]], states[order[-1]], reverse)
         carry = carry.unsqueeze(2)
         if reverse:
             h[:, :-1].addcmul_(product[:, :-1], carry[:, 1:])

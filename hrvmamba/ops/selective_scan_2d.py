@@ -111,11 +111,20 @@ def _direction(
 def _scan(u: Tensor, direction: _Direction) -> _States:
     """Run one direction's recurrence over u (B, L, D)."""
     dt_input = F.linear(direction.dt_low, direction.dt_weight, direction.dt_bias)
-    dt = F.softplus(dt_input).unsqueeze(-1)
+    dt = _softplus(dt_input).unsqueeze(-1)
     decay = torch.exp(dt * direction.A)
     inflow = dt * u.unsqueeze(-1) * direction.B
     h = linear_recurrence(decay.flatten(2), inflow.flatten(2), direction.reverse)
     return _States(dt_input, dt, decay, inflow, h.view_as(inflow))
+
+
+def _softplus(x: Tensor) -> Tensor:
+    """Softplus to a few units in the last place, several times faster than torch's on a CPU."""
+    t = torch.exp(-x.abs())
+    y = 1 + t
+    # log1p(t): the rounding of y cancels in the quotient.
+    log1p = torch.where(y == 1, t, torch.log(y) * t / (y - 1))
+    return log1p.add_(x.clamp(min=0))
 
 
 def _token_orders(height: int, width: int):
@@ -153,8 +162,8 @@ class _SelectiveScan2d(torch.autograd.Function):
                 for k in directions:
                     direction = _direction(k, params, *weights)
                     states = _scan(tokens, direction)
-                    y_tokens += (states.h * direction.C).sum(-1)
-                    y_tokens += direction.D * tokens
+                    y_tokens += _sum_states(states.h * direction.C)
+                    y_tokens.addcmul_(direction.D, tokens)
                 y += to_map(y_tokens)
         return y
 
@@ -180,6 +189,11 @@ class _SelectiveScan2d(torch.autograd.Function):
         return grad_u, grad_params, *grad_weights
 
 
+def _sum_states(x: Tensor) -> Tensor:
+    """Sum over the last dimension, the states; the paper's models have one."""
+    return x.squeeze(-1) if x.shape[-1] == 1 else x.sum(-1)
+
+
 def _scan_backward(u: Tensor, direction: _Direction, grad_y: Tensor) -> tuple[Tensor, ...]:
     """Return one direction's gradients of u, its ssm_params, dt_weight, dt_bias, A_log and D."""
     _, B, C, dt_weight, _, A, D, reverse = direction
@@ -199,9 +213,11 @@ def _scan_backward(u: Tensor, direction: _Direction, grad_y: Tensor) -> tuple[Te
     grad_C = (grad_y.unsqueeze(-1) * h).sum(2)
     grad_dt_times_B = (grad_h * u.unsqueeze(-1)).mul_(dt)
     grad_B = grad_dt_times_B.sum(2)
-    grad_dt = ((grad_h * B).sum(-1) * u).add_((grad_h * decayed * A).sum(-1))
-    grad_u = (grad_h * B).sum(-1).mul_(dt.squeeze(-1)).addcmul_(grad_y, D)
-    grad_A_log = (grad_h * decayed * dt).sum((0, 1)) * A  # dA/dA_log = A
+    grad_inflow = _sum_states(grad_h * B)  # of dt * u
+    grad_decay = decayed.mul_(grad_h)  # of the logarithm of decay, dt * A
+    grad_dt = (grad_inflow * u).add_(_sum_states(grad_decay * A))
+    grad_u = grad_inflow.mul_(dt.squeeze(-1)).addcmul_(grad_y, D)
+    grad_A_log = grad_decay.mul_(dt).sum((0, 1)) * A  # dA/dA_log = A
     grad_dt_input = grad_dt.mul_(torch.sigmoid(dt_input))
     grad_dt_low = grad_dt_input @ dt_weight
     grad_dt_weight = grad_dt_input.flatten(0, 1).T @ direction.dt_low.flatten(0, 1)

@@ -1,0 +1,99 @@
+# make setup   the environment, .venv        make test   lint and tests
+# make demo    synthetic people, training, AP, a picture
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.complete
+PYTHON ?=
+PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-input
+
+DEMO_CONFIG := configs/synthetic/hrvmamba_nano_128x96.py
+DEMO_DATA := data/synthetic_people
+DEMO_DIR := work_dirs/demo
+
+# Prints the Python to use (PYTHON, else the first on the PATH that is supported), or says what is
+# needed and fails. Each one is run: the name alone may be a pyenv shim with nothing behind it.
+define FIND_PYTHON
+found=''
+try() {
+    version=$$("$$1" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null) || version='does not run'
+    case "$$version" in
+        3.10.*|3.11.*)
+            if "$$1" -c 'import ensurepip, venv' 2>/dev/null; then printf '%s\n' "$$1"; exit 0; fi
+            version="$$version, without the venv module (on Debian: python3-venv)" ;;
+    esac
+    found="$$found
+    $$1: $$version"
+}
+if [ -n "$$PYTHON" ]; then try "$$PYTHON"; else for name in python3.11 python3.10 python3; do try "$$name"; done; fi
+cat >&2 <<END
+The pose stack needs Python 3.10 or 3.11. Found:$$found
+Name one that you have:
+    make setup PYTHON=/path/to/python3.11
+END
+exit 1
+endef
+export FIND_PYTHON
+export PYTHON
+
+.PHONY: help
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(if $(PYTHON),check-python) $(STAMP)  ## Make .venv with the pinned packages (PYTHON=... names the interpreter)
+	@echo "Ready: $(VENV), $$($(BIN)/python --version)"
+
+# A PYTHON that is named is checked even where there is nothing to install.
+.PHONY: check-python
+check-python:
+	@python=$$(sh -c "$$FIND_PYTHON") || exit 1; \
+	minor='import sys; print("%d.%d" % sys.version_info[:2])'; \
+	wanted=$$("$$python" -c "$$minor"); made=$$($(BIN)/python -c "$$minor" 2>/dev/null) || made=$$wanted; \
+	if [ "$$made" != "$$wanted" ]; then \
+	    echo "$(VENV) holds Python $$made. To make it anew with $$wanted:" >&2; \
+	    echo "    rm -r $(VENV) && make setup PYTHON=$$python" >&2; \
+	    exit 1; \
+	fi
+
+# The stamp is written last: an interrupted installation goes on where it stopped.
+$(STAMP): requirements.txt requirements-no-deps.txt setup.py pyproject.toml
+	@rm -f $@
+	@if ! $(BIN)/python -c 'import pip' 2>/dev/null; then \
+	    python=$$(sh -c "$$FIND_PYTHON") || exit 1; \
+	    echo "Making $(VENV) with $$("$$python" --version)"; \
+	    "$$python" -m venv --clear $(VENV); \
+	fi
+	@echo "Installing the pinned packages (the first time, about 3 GB are downloaded)"
+	@$(PIP_INSTALL) -r requirements.txt
+	@$(PIP_INSTALL) --no-deps -r requirements-no-deps.txt
+	@$(PIP_INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: test
+test: setup lint  ## Lint, then run the tests
+	$(BIN)/python -m pytest
+
+.PHONY: lint
+lint: $(STAMP)  ## Check style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+.PHONY: format
+format: $(STAMP)  ## Mend style and format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: demo
+demo: setup  ## Draw synthetic people, train on them, test, draw the predictions
+	$(BIN)/python tools/make_synthetic_coco.py $(DEMO_DATA) --num-train 2000 --num-val 200
+	$(BIN)/python tools/train.py $(DEMO_CONFIG) --work-dir $(DEMO_DIR)
+	$(BIN)/python tools/test.py $(DEMO_CONFIG) "$$(cat $(DEMO_DIR)/last_checkpoint)" --work-dir $(DEMO_DIR)
+	$(BIN)/python tools/draw_predictions.py $(DEMO_DATA)/annotations/person_keypoints_val.json $(DEMO_DATA)/val \
+	    $(DEMO_DIR)/coco.keypoints.json $(DEMO_DIR)/predictions.png
+	@echo "Predicted skeletons beside the truth: $(DEMO_DIR)/predictions.png"
+
+.PHONY: clean
+clean:  ## Remove what was built (not .venv, data or runs)
+	rm -rf build dist hrvmamba.egg-info .pytest_cache .ruff_cache
+	find hrvmamba tests tools configs -name __pycache__ -prune -exec rm -rf {} +

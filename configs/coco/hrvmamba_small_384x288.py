@@ -1,0 +1,9 @@
+_base_ = [
+    "../_base_/schedule_adamw_210e.py",
+    "../_base_/coco_384x288.py",
+]
+
+model = dict(
+    backbone=dict(type="HRVMamba", arch="small", drop_path_rate=0.1, drop_rate=0.1),
+    head=dict(in_channels=32),
+)

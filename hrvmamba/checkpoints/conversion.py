@@ -1,0 +1,73 @@
+"""Converting a file of the authors' release, checked against the preset that it is of."""
+
+import os
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from hrvmamba.checkpoints.loading import LoadReport, arch_name, compare, infer_arch
+from hrvmamba.checkpoints.posevmamba import BACKBONE, from_posevmamba, is_posevmamba
+from hrvmamba.checkpoints.reading import load_file, weights_key
+from hrvmamba.models import HRVMamba
+
+
+class Conversion(NamedTuple):
+    """A converted file of the authors.
+
+    Attributes:
+        state_dict: all tensors, the backbone's in our names, the others' (head, neck,
+            data_preprocessor) in theirs.
+        arch: the preset's name.
+        key: where in the file the weights were; None if it is a bare state dict.
+        report: the backbone's tensors against those of the preset.
+        others: how many tensors are not the backbone's.
+    """
+
+    state_dict: dict[str, Tensor]
+    arch: str
+    key: str | None
+    report: LoadReport
+    others: int
+
+    def __str__(self) -> str:
+        return f"HRVMamba {self.arch}: {self.report}; {self.others} outside the backbone kept"
+
+
+def convert_posevmamba(path: str | os.PathLike) -> Conversion:
+    """Convert a file of the authors, of any preset, pose or ImageNet.
+
+    Args:
+        path: an MMEngine runner checkpoint, or ImageNet weights under ``model_ema`` or ``model``.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file cannot be read, is not of the authors' release, or does not fit a
+            preset; the tensors at fault are named.
+    """
+    checkpoint = load_file(path)
+    key = weights_key(checkpoint)
+    theirs = checkpoint if key is None else checkpoint[key]
+    if not is_posevmamba(theirs):
+        raise ValueError(f"checkpoint {path} is not of the authors' release, PoseVMamba")
+    state_dict = from_posevmamba(theirs)
+    prefix = BACKBONE if any(name.startswith(BACKBONE) for name in state_dict) else ""
+    arch = arch_name(infer_arch(state_dict, prefix))
+    if arch is None:
+        raise ValueError(f"checkpoint {path} is of no preset: {infer_arch(state_dict, prefix)}")
+
+    heads = () if prefix else ("neck.", "head.")
+    backbone = {
+        name.removeprefix(prefix): tensor
+        for name, tensor in state_dict.items()
+        if name.startswith(prefix) and not name.startswith(heads)
+    }
+    branches = {
+        name.split(".")[4] for name in backbone if name.startswith("stage4.1.fusion.paths.")
+    }
+    with torch.device("meta"):
+        model = HRVMamba(arch, out_indices=tuple(sorted(map(int, branches))) or (0,))
+    report = compare(model.state_dict(), backbone)
+    if report.missing or report.misshapen or report.left_over:
+        raise ValueError(f"checkpoint {path} does not fit HRVMamba {arch}: {report}")
+    return Conversion(state_dict, arch, key, report, len(state_dict) - len(backbone))

@@ -1,0 +1,41 @@
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from hrvmamba.analysis import cost
+from hrvmamba.models import HRVMamba
+
+
+@pytest.mark.parametrize(
+    ("arch", "size", "gmacs"),
+    [
+        ("tiny", (256, 192), 1.1),
+        ("small", (256, 192), 3.3),
+        ("base", (256, 192), 14.2),
+        ("small", (384, 288), 7.4),
+        ("base", (384, 288), 32.0),
+    ],
+)
+def test_macs_are_the_papers(arch, size, gmacs):
+    with torch.device("meta"):
+        model = HRVMamba(arch)
+    counted = cost(model, size)
+    assert counted.macs == pytest.approx(gmacs * 1e9, rel=0.02)
+    assert counted.macs == sum(counted.groups.values())
+    assert counted.parameters == sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_convolutions_and_linear_layers_are_torchs():
+    """torch counts the same products, two operations each, and knows nothing of the scan's."""
+    model = HRVMamba("nano").eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(torch.randn(1, 3, 64, 48))
+    groups = cost(model, (64, 48)).groups
+    layers = groups["convolutions"] + groups["depthwise convolutions"] + groups["linear layers"]
+    assert counter.get_total_flops() == 2 * (layers + groups["dt projections"])
+
+
+def test_names_what_it_counted():
+    text = str(cost(HRVMamba("nano"), (64, 48)))
+    for part in ("parameters 676,664", "at 64x48", "selective scans", "deformable sampling"):
+        assert part in text

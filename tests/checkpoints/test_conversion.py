@@ -1,0 +1,39 @@
+import json
+
+import pytest
+import torch
+
+from hrvmamba.checkpoints import convert_posevmamba
+from hrvmamba.models import HRVMamba
+
+
+@pytest.mark.parametrize("kind", ["pose", "cls"])
+@pytest.mark.parametrize("arch", ["nano", "tiny", "small", "base"])
+def test_every_preset(arch, kind, shared, tmp_path):
+    shapes = json.loads((shared / "posevmamba" / f"{kind}_{arch}_keys.json").read_text())
+    prefix, key = ("backbone.", "state_dict") if kind == "pose" else ("", "model")
+    # One number stands for each tensor, so that the file stays small.
+    weights = {prefix + name: torch.zeros(()).expand(shape) for name, shape in shapes.items()}
+    torch.save({key: weights}, tmp_path / "theirs.pth")
+    converted = convert_posevmamba(tmp_path / "theirs.pth")
+    assert (converted.arch, converted.key) == (arch, key)
+    assert len(converted.report.mapped) + converted.others == len(shapes)
+    assert bool(converted.others) == (kind == "cls")
+
+
+def test_refuses_what_does_not_fit_by_name(tmp_path, authors_nano):
+    def refused(weights):
+        torch.save({"model": weights}, tmp_path / "theirs.pth")
+        with pytest.raises(ValueError) as raised:
+            convert_posevmamba(tmp_path / "theirs.pth")
+        return str(raised.value)
+
+    lacking = {k: v for k, v in authors_nano.items() if k != "stage3.1.branches.0.0.norm.bias"}
+    assert "missing: stage3.1.branches.0.0.dss2d_norm.bias" in refused(lacking)
+    lacking.pop("stage4.0.branches.3.0.norm0.weight")
+    assert "stage4.0.branches.3.0.esinb_norm.weight" in refused(lacking)
+    misshapen = {**authors_nano, "bn1.weight": torch.zeros(32)}
+    assert "misshapen: stem.0.1.weight (32,) for (64,)" in refused(misshapen)
+    unknown = {**authors_nano, "stage5.weight": torch.zeros(1)}
+    assert "stage5.weight" in refused(unknown)
+    assert "not of the authors' release" in refused(HRVMamba("nano").state_dict())

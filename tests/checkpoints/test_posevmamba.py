@@ -1,0 +1,110 @@
+import json
+
+import pytest
+import torch
+
+from hrvmamba.checkpoints import from_posevmamba, is_posevmamba
+from hrvmamba.models import HRVMamba
+
+BLOCK = "stage3.2.branches.1.0"
+
+# The authors' names and shapes, and ours; block parts are of a block of 32 channels.
+NAMES = [
+    ("conv1.weight", (64, 3, 3, 3), "stem.0.0.weight", None),
+    ("bn1.running_mean", (64,), "stem.0.1.running_mean", None),
+    ("conv2.weight", (64, 64, 3, 3), "stem.1.0.weight", None),
+    ("bn2.num_batches_tracked", (), "stem.1.1.num_batches_tracked", None),
+    ("layer1.0.conv1.weight", (32, 64, 1, 1), "stage1.0.conv1.0.weight", None),
+    ("layer1.1.bn3.bias", (128,), "stage1.1.conv3.1.bias", None),
+    ("layer1.0.downsample.0.weight", (128, 64, 1, 1), "stage1.0.downsample.0.weight", None),
+    ("transition1.0.0.weight", (16, 128, 3, 3), "transition1.0.0.weight", None),
+    ("transition1.1.0.0.weight", (32, 128, 3, 3), "transition1.1.0.weight", None),
+    ("transition3.3.0.1.running_var", (128,), "transition3.3.1.running_var", None),
+    (
+        "stage3.0.fuse_layers.0.2.1.weight",
+        (16,),
+        "stage3.0.fusion.paths.0.2.1.weight",
+        None,
+    ),
+    (
+        "stage4.1.fuse_layers.2.0.1.2.weight",
+        (64, 16, 1, 1),
+        "stage4.1.fusion.paths.2.0.1.2.weight",
+        None,
+    ),
+    (f"{BLOCK}.cpe1.weight", (32, 1, 3, 3), f"{BLOCK}.lpu1.weight", None),
+    (f"{BLOCK}.cpe2.bias", (32,), f"{BLOCK}.lpu2.bias", None),
+    (f"{BLOCK}.conv2d.3.weight", (8, 1, 9, 9), f"{BLOCK}.esinb.convs.3.weight", None),
+    (f"{BLOCK}.norm0.weight", (32,), f"{BLOCK}.esinb_norm.weight", None),
+    (f"{BLOCK}.norm.weight", (32,), f"{BLOCK}.dss2d_norm.weight", None),
+    (f"{BLOCK}.norm2.bias", (32,), f"{BLOCK}.ffn_norm.bias", None),
+    (f"{BLOCK}.mlp.fc1.weight", (64, 32), f"{BLOCK}.ffn.fc1.weight", None),
+    (f"{BLOCK}.op.in_proj.weight", (64, 32), f"{BLOCK}.dss2d.in_proj.weight", None),
+    (f"{BLOCK}.op.out_norm.bias", (64,), f"{BLOCK}.dss2d.out_norm.bias", None),
+    (f"{BLOCK}.op.x_proj_weight", (4, 4, 64), f"{BLOCK}.dss2d.x_proj.weight", (16, 64)),
+    (f"{BLOCK}.op.A_logs", (256, 1), f"{BLOCK}.dss2d.A_log", (4, 64, 1)),
+    (f"{BLOCK}.op.Ds", (256,), f"{BLOCK}.dss2d.Dskip", (4, 64)),
+    (f"{BLOCK}.op.dt_projs_weight", (4, 64, 2), f"{BLOCK}.dss2d.dt_weight", None),
+    (f"{BLOCK}.op.dt_projs_bias", (4, 64), f"{BLOCK}.dss2d.dt_bias", None),
+    (
+        f"{BLOCK}.op.conv2d.offset_mask.weight",
+        (56, 64),
+        f"{BLOCK}.dss2d.offset_mask.weight",
+        None,
+    ),
+    (
+        f"{BLOCK}.op.conv2d.offset_mask_dw.bias",
+        (64,),
+        f"{BLOCK}.dss2d.offset_conv.bias",
+        None,
+    ),
+    (f"{BLOCK}.op.se.fc.0.weight", (8, 64), f"{BLOCK}.dss2d.se.reduce.weight", None),
+    (f"{BLOCK}.op.se.fc.2.weight", (64, 8), f"{BLOCK}.dss2d.se.expand.weight", None),
+]
+
+
+@pytest.mark.parametrize("prefix", ["", "backbone."])
+@pytest.mark.parametrize(("theirs", "shape", "ours", "our_shape"), NAMES)
+def test_names(theirs, shape, ours, our_shape, prefix):
+    tensor = torch.randn(shape)
+    mapped = from_posevmamba({prefix + theirs: tensor})
+    assert list(mapped) == [prefix + ours]
+    # Direction-major in theirs: reshaping is all there is to do.
+    assert torch.equal(mapped[prefix + ours], tensor.reshape(our_shape or shape))
+
+
+@pytest.mark.parametrize("kind", ["pose", "cls"])
+@pytest.mark.parametrize("arch", ["nano", "tiny", "small", "base"])
+def test_every_preset_maps_onto_the_model(arch, kind, shared):
+    shapes = json.loads((shared / "posevmamba" / f"{kind}_{arch}_keys.json").read_text())
+    with torch.device("meta"):
+        model = HRVMamba(arch, out_indices=(0,) if kind == "pose" else (0, 1, 2, 3))
+        mapped = from_posevmamba({name: torch.empty(shape) for name, shape in shapes.items()})
+    ours = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    backbone = {
+        name: tuple(tensor.shape)
+        for name, tensor in mapped.items()
+        if not name.startswith(("neck.", "head."))
+    }
+    assert backbone == ours
+    assert (len(mapped) > len(backbone)) == (kind == "cls")
+    assert is_posevmamba(shapes) and not is_posevmamba(ours)
+
+
+def test_what_is_outside_the_backbone_keeps_its_name():
+    tensors = {
+        "backbone.conv1.weight": torch.zeros(1),
+        "head.final_layer.weight": torch.zeros(2),
+        "data_preprocessor.mean": torch.zeros(3),
+    }
+    assert list(from_posevmamba(tensors)) == [
+        "backbone.stem.0.0.weight",
+        "head.final_layer.weight",
+        "data_preprocessor.mean",
+    ]
+
+
+def test_refuses_unknown_names_by_name():
+    unknown = {f"{BLOCK}.attention.weight": torch.zeros(1), "layer2.0.weight": torch.zeros(1)}
+    with pytest.raises(ValueError, match=rf"2 tensors .*{BLOCK}.attention.weight, layer2.0.weight"):
+        from_posevmamba({"conv1.weight": torch.zeros(1), **unknown})

@@ -1,0 +1,98 @@
+"""Fixtures for every test."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from hrvmamba.models import HRVMamba
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The repository's top folder."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of reference data, HRVMAMBA_SHARED or ../shared; skips where there is none."""
+    folder = Path(os.environ.get("HRVMAMBA_SHARED", REPOSITORY.parent / "shared"))
+    if not folder.is_dir():
+        pytest.skip(f"no reference data at {folder}: name its folder in HRVMAMBA_SHARED")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run_python() -> Callable[..., subprocess.CompletedProcess]:
+    """Runs Python code in a fresh interpreter that finds `path`, then the repository, first."""
+
+    def run(code: str, path: Path | None = None) -> subprocess.CompletedProcess:
+        folders = [str(folder) for folder in (path, REPOSITORY) if folder]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders), "OMP_NUM_THREADS": "1"}
+        return subprocess.run(
+            [sys.executable, "-c", code], env=environment, text=True, capture_output=True
+        )
+
+    return run
+
+
+# Our names, and the authors', in the order to try them.
+RENAMED = [
+    (r"^stem\.([01])\.0\.", lambda m: f"conv{int(m[1]) + 1}."),
+    (r"^stem\.([01])\.1\.", lambda m: f"bn{int(m[1]) + 1}."),
+    (r"^stage1\.(\d)\.conv(\d)\.0\.", r"layer1.\1.conv\2."),
+    (r"^stage1\.(\d)\.conv(\d)\.1\.", r"layer1.\1.bn\2."),
+    (r"^stage1\.", "layer1."),
+    (r"^(transition1\.1|transition2\.2|transition3\.3)\.", r"\1.0."),
+    (r"\.fusion\.paths\.", ".fuse_layers."),
+    (r"\.lpu([12])\.", r".cpe\1."),
+    (r"\.esinb\.convs\.", ".conv2d."),
+    (r"\.esinb_norm\.", ".norm0."),
+    (r"\.dss2d_norm\.", ".norm."),
+    (r"\.ffn_norm\.", ".norm2."),
+    (r"\.ffn\.", ".mlp."),
+    (r"\.dss2d\.offset_mask\.", ".op.conv2d.offset_mask."),
+    (r"\.dss2d\.offset_conv\.", ".op.conv2d.offset_mask_dw."),
+    (r"\.dss2d\.se\.reduce\.", ".op.se.fc.0."),
+    (r"\.dss2d\.se\.expand\.", ".op.se.fc.2."),
+    (r"\.dss2d\.x_proj\.weight", ".op.x_proj_weight"),
+    (r"\.dss2d\.dt_(weight|bias)", r".op.dt_projs_\1"),
+    (r"\.dss2d\.A_log", ".op.A_logs"),
+    (r"\.dss2d\.Dskip", ".op.Ds"),
+    (r"\.dss2d\.", ".op."),
+]
+
+
+def authors_name(name: str) -> str:
+    """The authors' name of one of our tensors."""
+    for pattern, replacement in RENAMED:
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
+@pytest.fixture(scope="session")
+def nano() -> HRVMamba:
+    """A Nano backbone with weights of its own."""
+    torch.manual_seed(1)
+    return HRVMamba("nano")
+
+
+@pytest.fixture(scope="session")
+def authors_nano(nano) -> dict[str, torch.Tensor]:
+    """Its weights as the authors keep them."""
+    theirs = {}
+    for name, tensor in nano.state_dict().items():
+        if name.endswith(("A_log", "Dskip")):
+            tensor = tensor.flatten(0, 1)
+        if name.endswith("x_proj.weight"):
+            tensor = tensor.unflatten(0, (4, -1))
+        theirs[authors_name(name)] = tensor
+    return theirs

@@ -1,0 +1,49 @@
+"""Turns a checkpoint of the authors' release (PoseVMamba) into one in this package's names.
+
+python tools/convert_posevmamba.py SRC DST
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import torch
+
+from hrvmamba.checkpoints import convert_posevmamba
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line, ``sys.argv`` if no arguments are given.
+
+    Raises:
+        SystemExit: with status 2, after one line on stderr, if the file is refused.
+    """
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "source",
+        metavar="SRC",
+        help="the authors' file: a runner checkpoint, or ImageNet weights under 'model_ema' or "
+        "'model' (the first that is there)",
+    )
+    parser.add_argument("destination", metavar="DST", help="the file to write")
+    options = parser.parse_args(arguments)
+
+    destination = Path(options.destination)
+    try:
+        converted = convert_posevmamba(options.source)
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        partial = destination.with_name(f"{destination.name}.partial")
+        torch.save({"state_dict": converted.state_dict}, partial)
+        os.replace(partial, destination)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
+    print(converted)
+    if converted.key is not None:
+        print(f"weights from {converted.key!r} of {options.source}")
+    print(f"written to {destination}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""Tests a checkpoint of a pose model and prints COCO's AP.
+
+python tools/test.py configs/coco/hrvmamba_tiny_256x192.py work_dirs/.../epoch_210.pth
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+from mmengine.dist import is_main_process
+from mmengine.fileio import dump
+from mmengine.model import is_model_wrapper
+
+import hrvmamba  # noqa: F401  (registers the backbone and lets MMPose import)
+from hrvmamba.checkpoints import load_checkpoint
+from hrvmamba.integrations.mmpose import (
+    ConfigError,
+    as_list,
+    boxes_used,
+    build_runner,
+    check_image_info,
+    check_launcher,
+    check_results,
+    check_testing,
+    load_config,
+    refuse,
+    unreadable_image,
+    use_ground_truth_boxes,
+    use_test_dev,
+)
+
+TEST_DEV_RESULTS = "person_keypoints_test-dev2017_hrvmamba_results.json"
+
+NEEDED = ("model", "test_dataloader", "test_evaluator")
+
+
+def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Test a pose model.")
+    parser.add_argument("config", help="the config file")
+    parser.add_argument(
+        "checkpoint", help="of tools/train.py, of tools/convert_posevmamba.py or of the authors"
+    )
+    parser.add_argument(
+        "--work-dir", help="folder for logs and results (default: work_dirs/<config name>)"
+    )
+    parser.add_argument("--out", metavar="FILE.json", help="write the metrics to this file")
+    parser.add_argument("--dump", metavar="FILE.pkl", help="pickle all predictions to this file")
+    parser.add_argument("--show-dir", help="draw the predictions into this folder")
+    boxes = parser.add_mutually_exclusive_group()
+    boxes.add_argument(
+        "--gt-boxes",
+        action="store_true",
+        help="test on ground-truth boxes: no detection file is needed, and the AP is not "
+        "comparable with AP on detected boxes",
+    )
+    boxes.add_argument(
+        "--test-dev",
+        action="store_true",
+        help=f"run on COCO test-dev2017 and write {TEST_DEV_RESULTS} for the COCO server",
+    )
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        metavar="KEY=VALUE",
+        help="settings that replace the config's, such as test_dataloader.batch_size=16",
+    )
+    parser.add_argument(
+        "--launcher",
+        choices=["none", "pytorch", "slurm", "mpi"],
+        default="none",
+        help="what started this process, if it is one of several",
+    )
+    return parser.parse_args(arguments)
+
+
+def apply_arguments(config: Config, arguments: argparse.Namespace) -> None:
+    """Writes the command line's choices into the config."""
+    check_launcher(arguments.launcher)
+    config.launcher = arguments.launcher
+    config.load_from = None
+    config.resume = False
+    if arguments.work_dir:
+        config.work_dir = arguments.work_dir
+    elif not config.get("work_dir"):
+        config.work_dir = str(Path("work_dirs", Path(arguments.config).stem))
+    if arguments.gt_boxes:
+        use_ground_truth_boxes(config)
+    if arguments.test_dev:
+        use_test_dev(config)
+    if arguments.show_dir:
+        hook = {
+            "type": "PoseVisualizationHook",
+            "enable": True,
+            "out_dir": os.path.abspath(arguments.show_dir),
+        }
+        config.merge_from_dict({"default_hooks.visualization": hook})
+
+    evaluators = as_list(config.test_evaluator)
+    for evaluator in evaluators:
+        if evaluator["type"] == "CocoMetric":
+            evaluator["outfile_prefix"] = str(Path(config.work_dir, "coco"))
+    if arguments.dump:
+        if not arguments.dump.endswith((".pkl", ".pickle")):
+            raise ConfigError(f"--dump must name a .pkl or .pickle file, not {arguments.dump}")
+        evaluators.append({"type": "DumpResults", "out_file_path": arguments.dump})
+    config.test_evaluator = evaluators
+
+
+def write_test_dev_results(results: Path, annotations: Path) -> None:
+    """Writes CocoMetric's results as the file for the COCO server, and checks its format."""
+    keys = ("image_id", "category_id", "keypoints", "score")
+    people = [{key: person[key] for key in keys} for person in json.loads(results.read_bytes())]
+    check_results(people, check_image_info(annotations))
+    path = results.with_name(TEST_DEV_RESULTS)
+    dump(people, path)
+    print(f"{path}: {len(people)} people, in the format that the COCO server takes")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line, ``sys.argv`` if no arguments are given.
+
+    Raises:
+        SystemExit: With status 2, after one line on stderr, if the test cannot be done.
+    """
+    options = parse_arguments(arguments)
+    try:
+        config = load_config(options.config, options.cfg_options, NEEDED)
+        apply_arguments(config, options)
+        model = check_testing(config)
+        load_checkpoint(model, options.checkpoint)
+    except (ValueError, OSError) as error:
+        refuse(error)
+
+    runner = build_runner(config)
+    tested = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    tested.load_state_dict(model.state_dict())
+    try:
+        metrics = runner.test()
+    except Exception as error:
+        image = unreadable_image(error)
+        if image is None:
+            raise
+        refuse(f"the image {image} cannot be read: it is missing or damaged")
+
+    if not is_main_process():
+        return
+    if options.out:
+        dump(metrics, options.out, indent=2)
+    print(boxes_used(config))
+    if options.test_dev:
+        results = Path(config.work_dir, "coco.keypoints.json")
+        write_test_dev_results(results, Path(config.test_evaluator[0]["ann_file"]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""Trains a pose model from a config.
+
+python tools/train.py configs/coco/hrvmamba_tiny_256x192.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.runner import find_latest_checkpoint
+
+import hrvmamba  # noqa: F401  (registers the backbone and lets MMPose import)
+from hrvmamba.checkpoints import load_checkpoint, read_checkpoint
+from hrvmamba.integrations.mmpose import (
+    ConfigError,
+    build_model,
+    build_runner,
+    check_launcher,
+    check_training,
+    load_config,
+    refuse,
+    unreadable_image,
+)
+
+NEEDED = ("model", "train_dataloader", "train_cfg", "optim_wrapper")
+
+
+def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Train a pose model.")
+    parser.add_argument("config", help="the config file")
+    parser.add_argument(
+        "--work-dir", help="folder for logs and checkpoints (default: work_dirs/<config name>)"
+    )
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="auto",
+        metavar="PATH",
+        help="go on from a checkpoint; alone or with 'auto', from the last one in the work "
+        "directory, or from the start if it has none",
+    )
+    parser.add_argument("--amp", action="store_true", help="mixed precision (needs a GPU)")
+    parser.add_argument(
+        "--auto-scale-lr",
+        action="store_true",
+        help="scale the learning rate to the total batch size, from the config's own",
+    )
+    parser.add_argument("--tensorboard", action="store_true", help="also log for TensorBoard")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        metavar="KEY=VALUE",
+        help="settings that replace the config's, such as train_dataloader.batch_size=16",
+    )
+    parser.add_argument(
+        "--launcher",
+        choices=["none", "pytorch", "slurm", "mpi"],
+        default="none",
+        help="what started this process, if it is one of several",
+    )
+    return parser.parse_args(arguments)
+
+
+def apply_arguments(config: Config, arguments: argparse.Namespace) -> None:
+    """Writes the command line's choices into the config."""
+    check_launcher(arguments.launcher)
+    config.launcher = arguments.launcher
+    if arguments.work_dir:
+        config.work_dir = arguments.work_dir
+    elif not config.get("work_dir"):
+        config.work_dir = str(Path("work_dirs", Path(arguments.config).stem))
+    if arguments.amp:
+        if not torch.cuda.is_available():
+            raise ConfigError("--amp needs a CUDA GPU, and PyTorch finds none here: leave it out")
+        config.optim_wrapper.type = "AmpOptimWrapper"
+        config.optim_wrapper.setdefault("loss_scale", "dynamic")
+    if arguments.auto_scale_lr:
+        if "base_batch_size" not in config.get("auto_scale_lr", {}):
+            raise ConfigError(
+                "--auto-scale-lr needs the batch size that the config's learning rate is for: "
+                "give --cfg-options auto_scale_lr.base_batch_size=256, or what it is"
+            )
+        config.auto_scale_lr.enable = True
+    if arguments.tensorboard:
+        if importlib.util.find_spec("tensorboard") is None:
+            raise ConfigError(
+                "--tensorboard needs the package tensorboard: pip install tensorboard"
+            )
+        config.visualizer.vis_backends.append({"type": "TensorboardVisBackend"})
+
+
+def apply_resume(config: Config, resume: str) -> None:
+    """Makes the run go on from a checkpoint, once that is known to fit.
+
+    Args:
+        config: The config, with its work_dir.
+        resume: "auto" or the checkpoint's path.
+
+    Raises:
+        ConfigError: If the checkpoint is missing or holds no state of a training.
+        ValueError: If it is damaged or of another model.
+    """
+    path: str | None = resume
+    if resume == "auto":
+        path = find_latest_checkpoint(config.work_dir) if Path(config.work_dir).is_dir() else None
+        if path is None:
+            return
+    if not Path(path).is_file():
+        raise ConfigError(f"--resume: the checkpoint {path} does not exist")
+    checkpoint = read_checkpoint(path)
+    missing = {"meta", "optimizer", "param_schedulers", "message_hub"} - checkpoint.keys()
+    if missing:
+        raise ConfigError(
+            f"--resume: {path} has no {', '.join(sorted(missing))}: it is not a checkpoint of a "
+            f"training to go on with. To start from its weights: --cfg-options load_from={path}"
+        )
+    load_checkpoint(build_model(config), path)
+    config.resume = True
+    config.load_from = path
+    # The order of the people follows from the seed: take up the run's own.
+    seed = checkpoint["meta"].get("seed")
+    if seed is not None:
+        config.merge_from_dict({"randomness.seed": seed})
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line, ``sys.argv`` if no arguments are given.
+
+    Raises:
+        SystemExit: With status 2, after one line on stderr, if the run cannot be done.
+    """
+    options = parse_arguments(arguments)
+    try:
+        config = load_config(options.config, options.cfg_options, NEEDED)
+        apply_arguments(config, options)
+        check_training(config)
+        if options.resume:
+            apply_resume(config, options.resume)
+    except (ValueError, OSError) as error:
+        refuse(error)
+    runner = build_runner(config)
+    try:
+        runner.train()
+    except Exception as error:
+        image = unreadable_image(error)
+        if image is None:
+            raise
+        refuse(f"the image {image} cannot be read: it is missing or damaged")
+
+
+if __name__ == "__main__":
+    main()

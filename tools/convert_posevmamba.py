@@ -5,12 +5,12 @@ python tools/convert_posevmamba.py SRC DST
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
 import torch
 
 from hrvmamba.checkpoints import convert_posevmamba
+from hrvmamba.cli.errors import refuse
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -37,8 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
         torch.save({"state_dict": converted.state_dict}, partial)
         os.replace(partial, destination)
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
+        refuse(error)
     print(converted)
     if converted.key is not None:
         print(f"weights from {converted.key!r} of {options.source}")

@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import sys
 import tempfile
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from hrvmamba.cli.errors import refuse
 from hrvmamba.datasets.keypoints import (
     KEYPOINT_INDEX,
     KEYPOINTS,
@@ -223,8 +223,7 @@ def main(arguments: list[str] | None = None) -> None:
             options.score_threshold,
         )
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
+        refuse(error)
     print(f"{options.out}: {count} images")
 
 

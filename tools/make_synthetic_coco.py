@@ -4,6 +4,7 @@ import argparse
 import signal
 import sys
 
+from hrvmamba.cli.errors import refuse
 from hrvmamba.datasets import make_synthetic_coco
 
 
@@ -48,8 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
             overwrite=options.overwrite,
         )
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
+        refuse(error)
     except KeyboardInterrupt:
         print("error: interrupted; nothing was written", file=sys.stderr)
         raise SystemExit(130) from None

@@ -17,21 +17,17 @@ from mmengine.model import is_model_wrapper
 
 import hrvmamba  # noqa: F401  (registers the backbone and lets MMPose import)
 from hrvmamba.checkpoints import load_checkpoint
+from hrvmamba.cli.errors import refuse
+from hrvmamba.integrations.coco_files import check_image_info, check_results
+from hrvmamba.integrations.config import ConfigError, as_list, load_config
 from hrvmamba.integrations.mmpose import (
-    ConfigError,
-    as_list,
     boxes_used,
-    build_runner,
-    check_image_info,
-    check_launcher,
-    check_results,
     check_testing,
-    load_config,
-    refuse,
     unreadable_image,
     use_ground_truth_boxes,
     use_test_dev,
 )
+from hrvmamba.integrations.runner import build_runner, check_launcher
 
 TEST_DEV_RESULTS = "person_keypoints_test-dev2017_hrvmamba_results.json"
 

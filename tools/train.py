@@ -15,16 +15,10 @@ from mmengine.runner import find_latest_checkpoint
 
 import hrvmamba  # noqa: F401  (registers the backbone and lets MMPose import)
 from hrvmamba.checkpoints import load_checkpoint, read_checkpoint
-from hrvmamba.integrations.mmpose import (
-    ConfigError,
-    build_model,
-    build_runner,
-    check_launcher,
-    check_training,
-    load_config,
-    refuse,
-    unreadable_image,
-)
+from hrvmamba.cli.errors import refuse
+from hrvmamba.integrations.config import ConfigError, load_config
+from hrvmamba.integrations.mmpose import build_model, check_training, unreadable_image
+from hrvmamba.integrations.runner import build_runner, check_launcher
 
 NEEDED = ("model", "train_dataloader", "train_cfg", "optim_wrapper")
 

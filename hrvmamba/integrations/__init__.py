@@ -6,24 +6,20 @@ from importlib.util import find_spec
 
 
 def register_installed() -> None:
-    """Register the backbone with every OpenMMLab library that is installed.
+    """Register the backbone with the OpenMMLab libraries, if MMEngine is installed.
 
-    MMEngine's root registry takes it, where MMPose, MMPreTrain and MMSegmentation find it too; the
-    latter two are slow to import, and are left alone. A library that is installed but broken is
-    warned about: the core (ops, layers, models) works without it.
+    MMEngine's root registry takes it, where MMPose, MMPreTrain and MMSegmentation find it too; they
+    are slow to import, and are left alone. An MMEngine that is installed but broken is warned
+    about: the core (ops, layers, models) works without it.
     """
-    host = "mmengine"
     try:
         if find_spec("mmengine"):
             import_module(".openmmlab_compat", __name__).install()
             import_module(".mmengine", __name__)
-            host = "mmpose"
-            if find_spec("mmpose"):
-                import_module(".mmpose", __name__)
     # An installed library can fail in any way: a version assert, a missing symbol, a syntax error.
     except Exception as error:
         warnings.warn(
-            f"HRVMamba is not registered with {host}, which is installed but cannot be imported: "
+            "HRVMamba is not registered with mmengine, which is installed but cannot be imported: "
             f"{type(error).__name__}: {error}. The ops, layers and models work without it.",
             stacklevel=2,
         )

@@ -14,6 +14,8 @@ from hrvmamba.ops.precision import compute_dtype, no_autocast
 DIRECTIONS = 4
 """Scan directions: rows, columns, rows reversed, columns reversed."""
 
+_SLICE_NUMEL = 2**19
+
 
 def selective_scan_2d(
     u: Tensor, ssm_params: Tensor, dt_weight: Tensor, dt_bias: Tensor, A_log: Tensor, D: Tensor
@@ -74,159 +76,186 @@ def selective_scan_2d_reference(
     return y.to(u.dtype)
 
 
-class _Direction(NamedTuple):
-    """One direction's view of the arguments; M = D * N, tokens in image order or transposed."""
+class _Slice(NamedTuple):
+    """Some samples along the four paths (K = 4, then B, L) and the weights to go with them."""
 
-    dt_low: Tensor  # (B, L, R)
-    B: Tensor  # (B, L, 1, N)
-    C: Tensor  # (B, L, 1, N)
-    dt_weight: Tensor  # (D, R)
-    dt_bias: Tensor  # (D,)
-    A: Tensor  # (D, N)
-    D: Tensor  # (D,)
-    reverse: bool
+    u: Tensor  # (K, B, L, D)
+    dt_low: Tensor  # (K, B, L, R)
+    B: Tensor  # (K, B, L, 1, N)
+    C: Tensor  # (K, B, L, 1, N)
+    dt_weight: Tensor  # (K, D, R)
+    dt_bias: Tensor  # (K, 1, D)
+    A: Tensor  # (K, 1, 1, D, N)
+    D: Tensor  # (K, 1, 1, D)
 
 
 class _States(NamedTuple):
-    """What one direction computes on its way to its output, each (B, L, D, N) or as said."""
+    """What the scan computes on its way to its output."""
 
-    dt_input: Tensor  # (B, L, D): before softplus
-    dt: Tensor  # (B, L, D, 1)
-    decay: Tensor
-    inflow: Tensor
-    h: Tensor
+    dt_input: Tensor  # (K, B, L, D): before softplus
+    dt: Tensor  # (K, B, L, D, 1)
+    decay: Tensor  # (K, B, L, D, N)
+    inflow: Tensor  # (K, B, L, D, N)
+    h: Tensor  # (K, B, L, D, N)
 
 
-def _direction(
-    k: int, ssm_params: Tensor, dt_weight: Tensor, dt_bias: Tensor, A_log: Tensor, D: Tensor
-) -> _Direction:
+class _Paths:
+    """The four directions' orders of the tokens of a map."""
+
+    def __init__(self, height: int, width: int, device: torch.device) -> None:
+        rows = torch.arange(height * width, device=device).view(height, width)
+        columns = rows.T.flatten()
+        rows = rows.flatten()
+        self.orders = (rows, columns, rows.flip(0), columns.flip(0))
+        self.inverses = tuple(order.argsort() for order in self.orders)
+
+    def walk(self, x: Tensor) -> Tensor:
+        """Lay x (B, L, ...) out along each path: (K, B, L, ...)."""
+        return torch.stack([x.index_select(1, order) for order in self.orders])
+
+    def walk_each(self, x: Tensor) -> Tensor:
+        """Lay x (B, L, K, ...) out along each direction's own path: (K, B, L, ...)."""
+        parts = zip(x.unbind(2), self.orders, strict=True)
+        return torch.stack([part.index_select(1, order) for part, order in parts])
+
+    def merge(self, x: Tensor) -> Tensor:
+        """Add x (K, B, L, ...) up in image order: (B, L, ...)."""
+        total = x[0].clone()  # the first path is the image order
+        for part, inverse in zip(x[1:], self.inverses[1:], strict=True):
+            total += part.index_select(1, inverse)
+        return total
+
+    def unwalk_each(self, x: Tensor) -> Tensor:
+        """Undo :meth:`walk_each`."""
+        parts = zip(x, self.inverses, strict=True)
+        return torch.stack([part.index_select(1, inverse) for part, inverse in parts], 2)
+
+
+def _slices(u: Tensor, d_state: int) -> list[slice]:
+    """Cut the batch so that what is computed for a slice stays small, and in cache on a CPU."""
+    per_sample = max(1, DIRECTIONS * u[0:1].numel() * d_state)
+    samples = max(1, _SLICE_NUMEL // per_sample)
+    return [slice(start, start + samples) for start in range(0, u.shape[0], samples)]
+
+
+def _slice(
+    paths: _Paths,
+    u: Tensor,
+    ssm_params: Tensor,
+    dt_weight: Tensor,
+    dt_bias: Tensor,
+    A_log: Tensor,
+    D: Tensor,
+) -> _Slice:
     dt_rank, d_state = dt_weight.shape[-1], A_log.shape[-1]
-    dt_low, B, C = ssm_params[..., k, :].split((dt_rank, d_state, d_state), -1)
-    A = -torch.exp(A_log[k])
-    return _Direction(
-        dt_low, B.unsqueeze(2), C.unsqueeze(2), dt_weight[k], dt_bias[k], A, D[k], reverse=k >= 2
+    params = paths.walk_each(ssm_params.flatten(1, 2))
+    dt_low, B, C = params.split((dt_rank, d_state, d_state), -1)
+    A = -torch.exp(A_log)
+    return _Slice(
+        paths.walk(u.flatten(1, 2)),
+        dt_low,
+        B.unsqueeze(3),
+        C.unsqueeze(3),
+        dt_weight,
+        dt_bias.unsqueeze(1),
+        A[:, None, None],
+        D[:, None, None],
     )
 
 
-def _scan(u: Tensor, direction: _Direction) -> _States:
-    """Run one direction's recurrence over u (B, L, D)."""
-    dt_input = F.linear(direction.dt_low, direction.dt_weight, direction.dt_bias)
+def _scan(x: _Slice) -> _States:
+    """Run the recurrence of all directions and samples at once."""
+    dt_low = x.dt_low.flatten(1, 2)
+    dt_input = torch.baddbmm(x.dt_bias, dt_low, x.dt_weight.transpose(1, 2)).view_as(x.u)
     dt = _softplus(dt_input).unsqueeze(-1)
-    decay = torch.exp(dt * direction.A)
-    inflow = dt * u.unsqueeze(-1) * direction.B
-    h = linear_recurrence(decay.flatten(2), inflow.flatten(2), direction.reverse)
+    decay = torch.exp(dt * x.A)
+    inflow = (dt * x.u.unsqueeze(-1)).mul(x.B)
+    h = linear_recurrence(_sequences(decay), _sequences(inflow))
     return _States(dt_input, dt, decay, inflow, h.view_as(inflow))
+
+
+def _sequences(x: Tensor) -> Tensor:
+    """Turn (K, B, L, D, N) into the (K*B, L, D*N) that the recurrence takes."""
+    return x.flatten(3).flatten(0, 1)
 
 
 def _softplus(x: Tensor) -> Tensor:
     """Softplus to a few units in the last place, several times faster than torch's on a CPU."""
-    t = torch.exp(-x.abs())
+    t = x.abs().neg_().exp_()
     y = 1 + t
     # log1p(t): the rounding of y cancels in the quotient.
-    log1p = torch.where(y == 1, t, torch.log(y) * t / (y - 1))
+    log1p = torch.where(y == 1, t, y.log().mul_(t).div_(y - 1))
     return log1p.add_(x.clamp(min=0))
 
 
-def _token_orders(height: int, width: int):
-    """Yield the two token orders, as a function of (B, H, W, ...) and its inverse, with the
-    directions that walk each of them forwards and backwards."""
-
-    def rows(x: Tensor) -> Tensor:
-        return x.flatten(1, 2)
-
-    def from_rows(x: Tensor) -> Tensor:
-        return x.unflatten(1, (height, width))
-
-    def columns(x: Tensor) -> Tensor:
-        return x.transpose(1, 2).flatten(1, 2)
-
-    def from_columns(x: Tensor) -> Tensor:
-        return x.unflatten(1, (width, height)).transpose(1, 2)
-
-    yield rows, from_rows, (0, 2)
-    yield columns, from_columns, (1, 3)
-
-
 class _SelectiveScan2d(torch.autograd.Function):
-    """Keeps the arguments alone and recomputes the states, one direction at a time, for backward:
-    the memory beyond arguments and result is that of one direction, not of four."""
+    """Keeps the arguments alone and recomputes the states for backward, some samples at a time."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, u: Tensor, ssm_params: Tensor, *weights: Tensor) -> Tensor:
         ctx.save_for_backward(u, ssm_params, *weights)
-        y = torch.zeros_like(u)
+        y = torch.empty_like(u, memory_format=torch.contiguous_format)
+        paths = _Paths(*u.shape[1:3], u.device)
         with no_autocast(u.device):
-            for to_tokens, to_map, directions in _token_orders(*u.shape[1:3]):
-                tokens, params = to_tokens(u), to_tokens(ssm_params)
-                y_tokens = torch.zeros_like(tokens)
-                for k in directions:
-                    direction = _direction(k, params, *weights)
-                    states = _scan(tokens, direction)
-                    y_tokens += _sum_states(states.h * direction.C)
-                    y_tokens.addcmul_(direction.D, tokens)
-                y += to_map(y_tokens)
+            for samples in _slices(u, weights[2].shape[-1]):
+                x = _slice(paths, u[samples], ssm_params[samples], *weights)
+                h = _scan(x).h
+                y_paths = _sum_states(h * x.C).addcmul_(x.D, x.u)
+                y[samples] = paths.merge(y_paths).view_as(u[samples])
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, grad_y: Tensor) -> tuple[Tensor, ...]:
         u, ssm_params, *weights = ctx.saved_tensors
-        grad_u, grad_params = torch.zeros_like(u), torch.zeros_like(ssm_params)
-        grad_weights = tuple(torch.zeros_like(weight) for weight in weights)
+        grad_u, grad_params = (
+            torch.empty_like(tensor, memory_format=torch.contiguous_format)
+            for tensor in (u, ssm_params)
+        )
+        grad_weights = [torch.zeros_like(weight) for weight in weights]
+        paths = _Paths(*u.shape[1:3], u.device)
         with no_autocast(u.device):
-            for to_tokens, to_map, directions in _token_orders(*u.shape[1:3]):
-                tokens, params, grad_tokens = map(to_tokens, (u, ssm_params, grad_y))
-                for k in directions:
-                    direction = _direction(k, params, *weights)
-                    grads = _scan_backward(tokens, direction, grad_tokens)
-                    grad_input, grad_direction_params, *grad_direction_weights = grads
-                    grad_u += to_map(grad_input)
-                    grad_params[..., k, :] = to_map(grad_direction_params)
-                    for grad, direction_grad in zip(
-                        grad_weights, grad_direction_weights, strict=True
-                    ):
-                        grad[k] = direction_grad
+            for samples in _slices(u, weights[2].shape[-1]):
+                x = _slice(paths, u[samples], ssm_params[samples], *weights)
+                grads = _scan_backward(x, paths.walk(grad_y[samples].flatten(1, 2)))
+                grad_u[samples] = paths.merge(grads[0]).view_as(u[samples])
+                grad_params[samples] = paths.unwalk_each(grads[1]).view_as(ssm_params[samples])
+                for total, grad in zip(grad_weights, grads[2:], strict=True):
+                    total += grad
         return grad_u, grad_params, *grad_weights
+
+
+def _scan_backward(x: _Slice, grad_y: Tensor) -> tuple[Tensor, ...]:
+    """Return the gradients of a slice's u and ssm_params, and of dt_weight, dt_bias, A_log, D."""
+    dt_input, dt, decay, inflow, h = _scan(x)
+    grad_y_states = grad_y.unsqueeze(-1)
+
+    # dL/dh follows the same recurrence against the walk, with the decay of the step after.
+    following = F.pad(decay[:, :, 1:], (0, 0, 0, 0, 0, 1))
+    grad_h = linear_recurrence(
+        _sequences(following), _sequences(grad_y_states * x.C), reverse=True
+    ).view_as(h)
+
+    decayed = h - inflow  # decay * the state of the step before
+    grad_C = h.mul_(grad_y_states).sum(3)
+    grad_inflow = _sum_states(grad_h * x.B)  # of dt * u
+    grad_decay = decayed.mul_(grad_h)  # of the logarithm of decay, dt * A
+    grad_B = grad_h.mul_(x.u.unsqueeze(-1)).mul_(dt).sum(3)
+    grad_dt = (grad_inflow * x.u).add_(_sum_states(grad_decay * x.A))
+    grad_u = grad_inflow.mul_(dt.squeeze(-1)).addcmul_(grad_y, x.D)
+    grad_A_log = grad_decay.mul_(dt).sum((1, 2)) * x.A[:, 0, 0]  # dA/dA_log = A
+    grad_dt_input = grad_dt.mul_(torch.sigmoid(dt_input)).flatten(1, 2)
+    grad_dt_low = (grad_dt_input @ x.dt_weight).view_as(x.dt_low)
+    return (
+        grad_u,
+        torch.cat((grad_dt_low, grad_B, grad_C), -1),
+        grad_dt_input.transpose(1, 2) @ x.dt_low.flatten(1, 2),
+        grad_dt_input.sum(1),
+        grad_A_log,
+        (grad_y * x.u).sum((1, 2)),
+    )
 
 
 def _sum_states(x: Tensor) -> Tensor:
     """Sum over the last dimension, the states; the paper's models have one."""
     return x.squeeze(-1) if x.shape[-1] == 1 else x.sum(-1)
-
-
-def _scan_backward(u: Tensor, direction: _Direction, grad_y: Tensor) -> tuple[Tensor, ...]:
-    """Return one direction's gradients of u, its ssm_params, dt_weight, dt_bias, A_log and D."""
-    _, B, C, dt_weight, _, A, D, reverse = direction
-    dt_input, dt, decay, inflow, h = _scan(u, direction)
-
-    # dL/dh follows the same recurrence against the walk, with the decay of the step after.
-    following = torch.zeros_like(decay)
-    if reverse:
-        following[:, 1:] = decay[:, :-1]
-    else:
-        following[:, :-1] = decay[:, 1:]
-    grad_h = linear_recurrence(
-        following.flatten(2), (grad_y.unsqueeze(-1) * C).flatten(2), not reverse
-    ).view_as(h)
-
-    decayed = h - inflow  # decay * the state of the step before
-    grad_C = (grad_y.unsqueeze(-1) * h).sum(2)
-    grad_dt_times_B = (grad_h * u.unsqueeze(-1)).mul_(dt)
-    grad_B = grad_dt_times_B.sum(2)
-    grad_inflow = _sum_states(grad_h * B)  # of dt * u
-    grad_decay = decayed.mul_(grad_h)  # of the logarithm of decay, dt * A
-    grad_dt = (grad_inflow * u).add_(_sum_states(grad_decay * A))
-    grad_u = grad_inflow.mul_(dt.squeeze(-1)).addcmul_(grad_y, D)
-    grad_A_log = grad_decay.mul_(dt).sum((0, 1)) * A  # dA/dA_log = A
-    grad_dt_input = grad_dt.mul_(torch.sigmoid(dt_input))
-    grad_dt_low = grad_dt_input @ dt_weight
-    grad_dt_weight = grad_dt_input.flatten(0, 1).T @ direction.dt_low.flatten(0, 1)
-    grad_params = torch.cat((grad_dt_low, grad_B, grad_C), -1)
-    return (
-        grad_u,
-        grad_params,
-        grad_dt_weight,
-        grad_dt_input.sum((0, 1)),
-        grad_A_log,
-        (grad_y * u).sum((0, 1)),
-    )

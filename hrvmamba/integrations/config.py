@@ -1,0 +1,42 @@
+"""Reading a config file of MMEngine."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+
+class ConfigError(ValueError):
+    """A config that cannot be run as it stands; the message says what to change."""
+
+
+def load_config(path: str, options: dict[str, Any] | None, keys: Sequence[str]) -> Config:
+    """Read a config file and merge the command line's options into it.
+
+    Args:
+        path: The config file.
+        options: Dotted keys and their values, as ``--cfg-options`` gives them.
+        keys: What the config must hold.
+
+    Raises:
+        ConfigError: If the file is missing or is not such a config.
+    """
+    if not Path(path).is_file():
+        raise ConfigError(f"the config file {path} does not exist")
+    try:
+        config = Config.fromfile(path)
+        config.merge_from_dict(options or {})
+    except Exception as error:  # a config is a program: it can raise anything
+        raise ConfigError(f"{path} cannot be read: {type(error).__name__}: {error}") from error
+    missing = [key for key in keys if config.get(key) is None]
+    if missing:
+        raise ConfigError(f"{path} has no {', '.join(missing)}")
+    return config
+
+
+def as_list(value: Any) -> list[Any]:
+    """One evaluator (or none) as the list that MMEngine takes as well."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, Sequence) else [value]

@@ -70,7 +70,7 @@ def test_init_cfg_refuses_another_presets_file(tmp_path, nano):
     path = str(tmp_path / "weights.pth")
     torch.save(nano.state_dict(), path)
     model = HRVMamba("tiny", init_cfg=dict(type="Pretrained", checkpoint=path))
-    with pytest.raises(ValueError, match="weights.pth does not fit .*nano, the model is tiny"):
+    with pytest.raises(ValueError, match=r"weights\.pth does not fit .*nano, the model is tiny"):
         model.init_weights()
 
 

@@ -15,6 +15,12 @@ from hrvmamba.models import HRVMamba
 REPOSITORY = Path(__file__).parents[1]
 
 
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    """The same random numbers in every run."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The repository's top folder."""
@@ -32,7 +38,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def run_python() -> Callable[..., subprocess.CompletedProcess]:
-    """Runs Python code in a fresh interpreter that finds `path`, then the repository, first."""
+    """Run Python code in a fresh interpreter that finds `path`, then the repository, first."""
 
     def run(code: str, path: Path | None = None) -> subprocess.CompletedProcess:
         folders = [str(folder) for folder in (path, REPOSITORY) if folder]

@@ -1,6 +1,7 @@
 """Parameters and multiply-accumulates of a model, counted as the paper counts them."""
 
 import copy
+import itertools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -10,7 +11,8 @@ from torch import Tensor, nn
 from hrvmamba.layers import DSS2D
 from hrvmamba.ops.selective_scan_2d import DIRECTIONS
 
-_NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm)
+_CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
+_NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
 
 _SAMPLING_MACS = 45  # a channel and position: 9 points of 4 corners and a mask
 _SCAN_MACS = 9  # a channel, state and position of one direction
@@ -50,8 +52,7 @@ def cost(model: nn.Module, input_size: tuple[int, int], in_channels: int = 3) ->
     Convolutions and linear layers count their multiply-accumulates, DSS2D's dt projection among
     them; each of the four scans of DSS2D counts ``9*L*D*N + L*D``, its sampling ``45*L*D`` and each
     normalisation 2 for each output element, as the paper's figures do. Activations, additions and
-    the upsampling of the fusion count nothing. The model is not run, but its copy on the meta
-    device, which costs no time or memory to speak of.
+    the upsampling of the fusion count nothing. What is run is a copy of the model without data.
 
     Args:
         model: a model that takes ``(B, in_channels, H, W)``.
@@ -71,7 +72,9 @@ def cost(model: nn.Module, input_size: tuple[int, int], in_channels: int = 3) ->
 
         return hook
 
-    copied = copy.deepcopy(model).to("meta").eval()
+    # Every parameter and buffer is copied as one without data.
+    tensors = itertools.chain(model.parameters(), model.buffers())
+    copied = copy.deepcopy(model, {id(tensor): _meta(tensor) for tensor in tensors}).eval()
     for module in copied.modules():
         for layer, count in _COUNTS:
             if isinstance(module, layer):
@@ -82,9 +85,19 @@ def cost(model: nn.Module, input_size: tuple[int, int], in_channels: int = 3) ->
     return Cost(parameters, sum(groups.values()), groups, tuple(input_size))
 
 
-def _count_convolution(conv: nn.Conv2d, x: Tensor, y: Tensor) -> dict[str, int]:
+def _meta(tensor: Tensor) -> Tensor:
+    copied = tensor.detach().to("meta")
+    return (
+        nn.Parameter(copied, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else copied
+    )
+
+
+def _count_convolution(
+    conv: nn.Conv2d | nn.ConvTranspose2d, x: Tensor, y: Tensor
+) -> dict[str, int]:
     kind = "depthwise convolutions" if conv.groups > 1 else "convolutions"
-    return {kind: y.numel() * conv.weight[0].numel()}
+    positions = x if isinstance(conv, nn.ConvTranspose2d) else y
+    return {kind: positions.numel() * conv.weight[0].numel()}
 
 
 def _count_linear(linear: nn.Linear, x: Tensor, y: Tensor) -> dict[str, int]:
@@ -105,7 +118,7 @@ def _count_dss2d(dss2d: DSS2D, x: Tensor, y: Tensor) -> dict[str, int]:
 
 
 _COUNTS = (
-    (nn.Conv2d, _count_convolution),
+    (_CONVOLUTIONS, _count_convolution),
     (nn.Linear, _count_linear),
     (_NORMS, _count_norm),
     (DSS2D, _count_dss2d),

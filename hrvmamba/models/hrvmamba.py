@@ -62,7 +62,7 @@ class HRVMamba(nn.Module):
     """The HRVMamba backbone.
 
     Args:
-        arch: a preset's name (see ``ARCHS``), or the fields of :class:`Arch` as a dict.
+        arch: a preset's name (see ``ARCHS``), an :class:`Arch`, or its fields as a dict.
         in_channels: channels of the input.
         out_indices: the branches to return, from 0 (1/4 of the input's size) to 3 (1/32). The last
             module fuses into these alone.
@@ -84,7 +84,7 @@ class HRVMamba(nn.Module):
 
     def __init__(
         self,
-        arch: str | dict = "small",
+        arch: str | dict | Arch = "small",
         in_channels: int = 3,
         out_indices: Sequence[int] = (0,),
         drop_path_rate: float = 0.1,
@@ -100,8 +100,10 @@ class HRVMamba(nn.Module):
         if unknown:
             _refuse_options(type(self), unknown)
         arch = _resolve_arch(arch)
-        if not out_indices or not set(out_indices) <= set(range(4)):
+        if not _are_branches(out_indices):
             raise ValueError(f"out_indices must hold branches from 0 to 3, got {out_indices}")
+        if not 0 <= drop_path_rate < 1:
+            raise ValueError(f"drop_path_rate must be in [0, 1), got {drop_path_rate}")
         if frozen_stages not in range(-1, 5):
             raise ValueError(f"frozen_stages must be from -1 to 4, got {frozen_stages}")
         self.in_channels = in_channels
@@ -220,7 +222,7 @@ class HRVMamba(nn.Module):
         weight = self.stem[0][0].weight
         if x.device != weight.device:
             raise ValueError(f"x must be on {weight.device}, as the model is, got {x.device}")
-        if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
+        if x.dtype != weight.dtype and not _casts(x):
             raise TypeError(f"x must be {weight.dtype}, as the model is, got {x.dtype}")
 
 
@@ -436,7 +438,22 @@ def _conv_norm_relu(
     return _conv_norm(in_channels, out_channels, norm_layer, kernel_size, stride).append(nn.ReLU())
 
 
-def _resolve_arch(arch: str | dict) -> Arch:
+def _casts(x: Tensor) -> bool:
+    """Tell whether autocast brings x to the type of the parameters."""
+    return (
+        x.dtype in (torch.float16, torch.bfloat16, torch.float32)
+        and torch.amp.is_autocast_available(x.device.type)
+        and torch.is_autocast_enabled(x.device.type)
+    )
+
+
+def _are_branches(indices: object) -> bool:
+    return isinstance(indices, Sequence) and bool(indices) and set(indices) <= set(range(4))
+
+
+def _resolve_arch(arch: str | dict | Arch) -> Arch:
+    if isinstance(arch, Arch):
+        return arch
     if isinstance(arch, str):
         if arch not in ARCHS:
             raise ValueError(f"arch must be one of {', '.join(ARCHS)} or a dict, got {arch!r}")

@@ -1,4 +1,4 @@
-"""Checks that the ops make of their arguments."""
+"""The checks that the ops make of their arguments."""
 
 from collections.abc import Sequence
 

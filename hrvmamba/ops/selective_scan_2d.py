@@ -15,6 +15,7 @@ DIRECTIONS = 4
 """Scan directions: rows, columns, rows reversed, columns reversed."""
 
 _SLICE_NUMEL = 2**19
+"""Elements of one tensor that are computed at once: a compromise of cache and overhead."""
 
 
 def selective_scan_2d(
@@ -76,7 +77,7 @@ def selective_scan_2d_reference(
     return y.to(u.dtype)
 
 
-class _Slice(NamedTuple):
+class _Walk(NamedTuple):
     """Some samples along the four paths (K = 4, then B, L) and the weights to go with them."""
 
     u: Tensor  # (K, B, L, D)
@@ -131,14 +132,14 @@ class _Paths:
         return torch.stack([part.index_select(1, inverse) for part, inverse in parts], 2)
 
 
-def _slices(u: Tensor, d_state: int) -> list[slice]:
+def _batch_slices(u: Tensor, d_state: int) -> list[slice]:
     """Cut the batch so that what is computed for a slice stays small, and in cache on a CPU."""
     per_sample = max(1, DIRECTIONS * u[0:1].numel() * d_state)
     samples = max(1, _SLICE_NUMEL // per_sample)
     return [slice(start, start + samples) for start in range(0, u.shape[0], samples)]
 
 
-def _slice(
+def _walk(
     paths: _Paths,
     u: Tensor,
     ssm_params: Tensor,
@@ -146,12 +147,12 @@ def _slice(
     dt_bias: Tensor,
     A_log: Tensor,
     D: Tensor,
-) -> _Slice:
+) -> _Walk:
     dt_rank, d_state = dt_weight.shape[-1], A_log.shape[-1]
     params = paths.walk_each(ssm_params.flatten(1, 2))
     dt_low, B, C = params.split((dt_rank, d_state, d_state), -1)
     A = -torch.exp(A_log)
-    return _Slice(
+    return _Walk(
         paths.walk(u.flatten(1, 2)),
         dt_low,
         B.unsqueeze(3),
@@ -163,7 +164,7 @@ def _slice(
     )
 
 
-def _scan(x: _Slice) -> _States:
+def _scan(x: _Walk) -> _States:
     """Run the recurrence of all directions and samples at once."""
     dt_low = x.dt_low.flatten(1, 2)
     dt_input = torch.baddbmm(x.dt_bias, dt_low, x.dt_weight.transpose(1, 2)).view_as(x.u)
@@ -197,8 +198,8 @@ class _SelectiveScan2d(torch.autograd.Function):
         y = torch.empty_like(u, memory_format=torch.contiguous_format)
         paths = _Paths(*u.shape[1:3], u.device)
         with no_autocast(u.device):
-            for samples in _slices(u, weights[2].shape[-1]):
-                x = _slice(paths, u[samples], ssm_params[samples], *weights)
+            for samples in _batch_slices(u, weights[2].shape[-1]):
+                x = _walk(paths, u[samples], ssm_params[samples], *weights)
                 h = _scan(x).h
                 y_paths = _sum_states(h * x.C).addcmul_(x.D, x.u)
                 y[samples] = paths.merge(y_paths).view_as(u[samples])
@@ -215,8 +216,8 @@ class _SelectiveScan2d(torch.autograd.Function):
         grad_weights = [torch.zeros_like(weight) for weight in weights]
         paths = _Paths(*u.shape[1:3], u.device)
         with no_autocast(u.device):
-            for samples in _slices(u, weights[2].shape[-1]):
-                x = _slice(paths, u[samples], ssm_params[samples], *weights)
+            for samples in _batch_slices(u, weights[2].shape[-1]):
+                x = _walk(paths, u[samples], ssm_params[samples], *weights)
                 grads = _scan_backward(x, paths.walk(grad_y[samples].flatten(1, 2)))
                 grad_u[samples] = paths.merge(grads[0]).view_as(u[samples])
                 grad_params[samples] = paths.unwalk_each(grads[1]).view_as(ssm_params[samples])
@@ -225,8 +226,8 @@ class _SelectiveScan2d(torch.autograd.Function):
         return grad_u, grad_params, *grad_weights
 
 
-def _scan_backward(x: _Slice, grad_y: Tensor) -> tuple[Tensor, ...]:
-    """Return the gradients of a slice's u and ssm_params, and of dt_weight, dt_bias, A_log, D."""
+def _scan_backward(x: _Walk, grad_y: Tensor) -> tuple[Tensor, ...]:
+    """Return the gradients of u and ssm_params, and of dt_weight, dt_bias, A_log, D."""
     dt_input, dt, decay, inflow, h = _scan(x)
     grad_y_states = grad_y.unsqueeze(-1)
 

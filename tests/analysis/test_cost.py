@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from hrvmamba.analysis import cost
@@ -39,3 +40,22 @@ def test_names_what_it_counted():
     text = str(cost(HRVMamba("nano"), (64, 48)))
     for part in ("parameters 676,664", "at 64x48", "selective scans", "deformable sampling"):
         assert part in text
+
+
+def test_other_layers_of_pose_models():
+    """A deconvolution, as torch counts it, and group norms."""
+    model = nn.Sequential(nn.ConvTranspose2d(3, 8, 4, 2, 1), nn.GroupNorm(2, 8))
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(torch.randn(1, 3, 10, 12))
+    assert cost(model, (10, 12)).groups == {
+        "convolutions": counter.get_total_flops() // 2,
+        "normalisations": 2 * 8 * 20 * 24,
+    }
+
+
+def test_the_model_is_left_alone():
+    model = HRVMamba("nano").train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    cost(model, (64, 48))
+    assert model.training and not any(module._forward_hooks for module in model.modules())
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())

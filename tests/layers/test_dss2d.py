@@ -68,3 +68,10 @@ def test_steps(use_offset_conv):
 def test_refuses_channels_that_do_not_divide_into_groups():
     with pytest.raises(ValueError, match="got 68: D = 136, 5 groups"):
         DSS2D(68)
+
+
+def test_drops_out_its_output():
+    dss2d = randomise(DSS2D(32, drop_rate=0.5))
+    x = torch.randn(4, 8, 8, 32)
+    assert 0.4 < (dss2d(x) == 0).float().mean() < 0.6
+    assert (dss2d.eval()(x) != 0).all()

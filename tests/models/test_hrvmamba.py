@@ -1,9 +1,11 @@
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from hrvmamba.layers import DVSSBlock
-from hrvmamba.models import ARCHS, HRVMamba
+from hrvmamba.models import ARCHS, Arch, HRVMamba
+from hrvmamba.models.hrvmamba import Bottleneck, Fusion
 
 PARAMETERS = {"nano": 676_664, "tiny": 2_322_656, "small": 8_033_840, "base": 47_099_616}
 
@@ -42,6 +44,39 @@ def test_shapes_of_the_presets(arch):
     assert [tuple(x.shape) for x in maps] == [(1, channels[1], 32, 24), (1, channels[3], 8, 6)]
 
 
+def test_bottleneck():
+    """Three convolutions with a residual, each normalised, the last without ReLU of its own."""
+    block = Bottleneck(8, 4, nn.BatchNorm2d).eval()
+    x = torch.randn(2, 8, 5, 4)
+    y = x
+    for conv, norm, *_ in (block.conv1, block.conv2, block.conv3):
+        y = F.conv2d(y, conv.weight, padding=conv.kernel_size[0] // 2)
+        y = y / (1 + norm.eps) ** 0.5  # the initial statistics
+        y = y.relu() if norm.num_features == 4 else y
+    shortcut = F.conv2d(x, block.downsample[0].weight) / (1 + 1e-5) ** 0.5
+    torch.testing.assert_close(block(x), (y + shortcut).relu())
+
+
+def test_fusion():
+    """HRFormer's, for the middle of three branches and the coarsest: up, along, and down twice."""
+    fusion = Fusion((4, 6, 8), (1, 2), nn.BatchNorm2d).eval()
+    maps = [torch.randn(1, 4, 9, 8), torch.randn(1, 6, 5, 4), torch.randn(1, 8, 3, 2)]
+    scale = (1 + 1e-5) ** -0.5
+
+    def link(x, convs):
+        depthwise, _, pointwise, *_ = convs
+        x = scale * F.conv2d(x, depthwise.weight, stride=2, padding=1, groups=x.shape[1])
+        return scale * F.conv2d(x, pointwise.weight)
+
+    into_1, into_2 = fusion.paths["1"], fusion.paths["2"]
+    up = scale * F.conv2d(maps[2], into_1[2][0].weight)
+    up = F.interpolate(up, size=(5, 4), mode="bilinear", align_corners=False)
+    middle = (link(maps[0], into_1[0][0]) + maps[1] + up).relu()
+    down = link(link(maps[0], into_2[0][0]).relu(), into_2[0][1])
+    coarsest = (down + link(maps[1], into_2[1][0]) + maps[2]).relu()
+    torch.testing.assert_close(fusion(maps), [middle, coarsest])
+
+
 def test_the_last_module_fuses_into_the_branches_returned():
     fine, coarse = (HRVMamba(SMALLEST, out_indices=indices) for indices in ((0,), (2, 0)))
     assert set(fine.stage4[-1].fusion.paths) == {"0"}
@@ -54,7 +89,9 @@ def test_the_last_module_fuses_into_the_branches_returned():
 
 
 def test_every_parameter_gets_a_gradient():
-    model = HRVMamba(SMALLEST, drop_path_rate=0.0)
+    # Wide enough that no squeeze and excitation has all its few hidden units at zero.
+    wider = SMALLEST | dict(channels=(16, 16, 16, 16))
+    model = HRVMamba(wider, drop_path_rate=0.0)
     for parameter in model.parameters():  # the initial offsets and masks are zero
         nn.init.uniform_(parameter, -0.1, 0.3)
     model(torch.randn(2, 3, 64, 48))[0].square().mean().backward()
@@ -176,8 +213,9 @@ def test_norm_layer():
         (dict(droprate=0.1), TypeError, "unknown options droprate; allowed are arch, drop_path"),
         (dict(out_indices=(4,)), ValueError, r"out_indices must hold .* 0 to 3, got \(4,\)"),
         (dict(out_indices=()), ValueError, "out_indices"),
+        (dict(out_indices=3), ValueError, r"out_indices must hold branches from 0 to 3, got 3"),
         (dict(frozen_stages=5), ValueError, "frozen_stages must be from -1 to 4, got 5"),
-        (dict(drop_path_rate=1.5), ValueError, r"rate must be in \[0, 1\)"),
+        (dict(drop_path_rate=1.5), ValueError, r"drop_path_rate must be in \[0, 1\), got 1.5"),
     ],
 )
 def test_refuses_options(options, error, message):
@@ -201,9 +239,25 @@ def test_refuses_inputs(x, error, message):
         HRVMamba(SMALLEST)(x)
 
 
-def test_autocast():
+def test_an_arch_of_ones_own():
+    own = Arch(**SMALLEST)
+    shapes = [
+        {name: value.shape for name, value in meta_model(arch).state_dict().items()}
+        for arch in (own, SMALLEST)
+    ]
+    assert shapes[0] == shapes[1]
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float64])
+def test_autocast_takes_floating_inputs_alone(dtype):
+    with torch.autocast("cpu", torch.bfloat16), pytest.raises(TypeError, match=r"got torch\.\w+"):
+        HRVMamba(SMALLEST)(torch.zeros(1, 3, 64, 64, dtype=dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast(dtype):
     model = HRVMamba(SMALLEST).train()
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", dtype):
         (y,) = model(torch.randn(2, 3, 64, 48))
     y.float().square().mean().backward()
     assert y.isfinite().all()

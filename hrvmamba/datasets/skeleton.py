@@ -497,19 +497,19 @@ def _lying(rng: np.random.Generator) -> Pose:
 
 
 POSES: dict[str, tuple[float, Callable[[np.random.Generator], Pose]]] = {
-    "standing": (0.27, _standing),
-    "walking": (0.15, _walking),
-    "running": (0.10, _running),
-    "arms up": (0.08, _arms_up),
-    "waving": (0.07, _waving),
-    "jumping": (0.07, _jumping),
+    "standing": (0.38, _standing),
+    "walking": (0.20, _walking),
+    "running": (0.07, _running),
+    "arms up": (0.06, _arms_up),
+    "waving": (0.09, _waving),
+    "jumping": (0.03, _jumping),
     "sitting": (0.08, _sitting),
-    "crouching": (0.05, _crouching),
-    "lunging": (0.04, _lunging),
-    "kicking": (0.03, _kicking),
-    "bending": (0.02, _bending),
-    "sitting on the ground": (0.02, _sitting_on_the_ground),
-    "lying": (0.02, _lying),
+    "crouching": (0.02, _crouching),
+    "lunging": (0.02, _lunging),
+    "kicking": (0.02, _kicking),
+    "bending": (0.01, _bending),
+    "sitting on the ground": (0.01, _sitting_on_the_ground),
+    "lying": (0.01, _lying),
 }
 """How often each pose is drawn, and the function that draws it."""
 

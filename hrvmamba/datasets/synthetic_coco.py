@@ -1,4 +1,4 @@
-"""Writes synthetic people as a data set in COCO's keypoint format."""
+"""Write synthetic people as a data set in COCO's keypoint format."""
 
 import json
 import multiprocessing

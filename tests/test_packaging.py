@@ -35,7 +35,7 @@ def checkout(tmp_path, repository) -> Path:
 
 @pytest.fixture
 def make(checkout, tmp_path):
-    """Runs make in the checkout, where the named scripts are the only Pythons on the PATH."""
+    """Run make in the checkout, where the named scripts are the only Pythons on the PATH."""
     if not shutil.which("make"):
         pytest.skip("needs make")
 

@@ -1,20 +1,21 @@
-"""Turns a checkpoint of the authors' release (PoseVMamba) into one in this package's names.
+"""Turn a checkpoint of the authors' release (PoseVMamba) into one in this package's names.
 
 python tools/convert_posevmamba.py SRC DST
 """
 
 import argparse
-import os
+import io
 from pathlib import Path
 
 import torch
 
 from hrvmamba.checkpoints import convert_posevmamba
 from hrvmamba.cli.errors import refuse
+from hrvmamba.cli.whole_file import whole_file
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs the command line, ``sys.argv`` if no arguments are given.
+    """Run the command line, ``sys.argv`` if no arguments are given.
 
     Raises:
         SystemExit: with status 2, after one line on stderr, if the file is refused.
@@ -32,10 +33,10 @@ def main(arguments: list[str] | None = None) -> None:
     destination = Path(options.destination)
     try:
         converted = convert_posevmamba(options.source)
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        partial = destination.with_name(f"{destination.name}.partial")
-        torch.save({"state_dict": converted.state_dict}, partial)
-        os.replace(partial, destination)
+        content = io.BytesIO()  # torch.save to a full disk tells nothing of the disk
+        torch.save({"state_dict": converted.state_dict}, content)
+        with whole_file(destination) as partial:
+            partial.write_bytes(content.getbuffer())
     except (ValueError, OSError) as error:
         refuse(error)
     print(converted)

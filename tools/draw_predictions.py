@@ -2,8 +2,6 @@
 
 import argparse
 import json
-import os
-import tempfile
 from pathlib import Path
 
 import cv2
@@ -13,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from hrvmamba.cli.errors import refuse
+from hrvmamba.cli.whole_file import whole_file
 from hrvmamba.datasets.keypoints import (
     KEYPOINT_INDEX,
     KEYPOINTS,
@@ -27,7 +26,7 @@ _RIM = (25, 25, 30)  # around lines and dots, so that they show on any ground
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
-    """Reads the command line."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("annotations", metavar="ANN_FILE", help="COCO keypoint annotations")
     parser.add_argument("images", metavar="IMAGE_DIR", help="folder of the images")
@@ -190,24 +189,13 @@ def draw_predictions(
         true = _picture(path, truth[key], None)
         predicted = _picture(path, predictions.get(key, []), score_threshold)
         pairs.append((Path(image["file_name"]).stem.lstrip("0") or "0", true, predicted))
-    _write(_grid(pairs), Path(out))
+    with whole_file(Path(out)) as partial:
+        _grid(pairs).savefig(partial, format="png")
     return len(pairs)
 
 
-def _write(figure: Figure, out: Path) -> None:
-    """Write a PNG whole or not at all."""
-    handle, temporary = tempfile.mkstemp(prefix=f".{out.name}.", suffix=".png", dir=out.parent)
-    os.close(handle)
-    try:
-        figure.savefig(temporary, format="png")
-        os.replace(temporary, out)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
 def main(arguments: list[str] | None = None) -> None:
-    """Runs the command line, ``sys.argv`` if no arguments are given.
+    """Run the command line, ``sys.argv`` if no arguments are given.
 
     Raises:
         SystemExit: With status 2, after one line on stderr, if the picture cannot be drawn.

@@ -9,7 +9,7 @@ from hrvmamba.datasets import make_synthetic_coco
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
-    """Reads the command line."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", metavar="OUT", help="folder to make")
     parser.add_argument("--num-train", type=int, default=1200, help="training images (%(default)s)")
@@ -31,7 +31,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs the command line, ``sys.argv`` if no arguments are given.
+    """Run the command line, ``sys.argv`` if no arguments are given.
 
     Raises:
         SystemExit: After one line on stderr: with status 2 if the data set cannot be made, 130 if

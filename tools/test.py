@@ -1,4 +1,4 @@
-"""Tests a checkpoint of a pose model and prints COCO's AP.
+"""Test a checkpoint of a pose model, and print COCO's AP.
 
 python tools/test.py configs/coco/hrvmamba_tiny_256x192.py work_dirs/.../epoch_210.pth
 """
@@ -29,6 +29,8 @@ from hrvmamba.integrations.mmpose import (
 )
 from hrvmamba.integrations.runner import build_runner, check_launcher
 
+METRICS_FORMATS = (".json", ".yaml", ".yml", ".pkl", ".pickle")  # mmengine.fileio.dump's
+
 TEST_DEV_RESULTS = "person_keypoints_test-dev2017_hrvmamba_results.json"
 
 NEEDED = ("model", "test_dataloader", "test_evaluator")
@@ -43,7 +45,9 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--work-dir", help="folder for logs and results (default: work_dirs/<config name>)"
     )
-    parser.add_argument("--out", metavar="FILE.json", help="write the metrics to this file")
+    parser.add_argument(
+        "--out", metavar="FILE.json", help="write the metrics to this file (or .yaml, .pkl)"
+    )
     parser.add_argument("--dump", metavar="FILE.pkl", help="pickle all predictions to this file")
     parser.add_argument("--show-dir", help="draw the predictions into this folder")
     boxes = parser.add_mutually_exclusive_group()
@@ -75,7 +79,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def apply_arguments(config: Config, arguments: argparse.Namespace) -> None:
-    """Writes the command line's choices into the config."""
+    """Write the command line's choices into the config."""
     check_launcher(arguments.launcher)
     config.launcher = arguments.launcher
     config.load_from = None
@@ -84,6 +88,8 @@ def apply_arguments(config: Config, arguments: argparse.Namespace) -> None:
         config.work_dir = arguments.work_dir
     elif not config.get("work_dir"):
         config.work_dir = str(Path("work_dirs", Path(arguments.config).stem))
+    if arguments.out and not arguments.out.endswith(METRICS_FORMATS):
+        raise ConfigError(f"--out must name a .json, .yaml or .pkl file, not {arguments.out}")
     if arguments.gt_boxes:
         use_ground_truth_boxes(config)
     if arguments.test_dev:
@@ -108,7 +114,7 @@ def apply_arguments(config: Config, arguments: argparse.Namespace) -> None:
 
 
 def write_test_dev_results(results: Path, annotations: Path) -> None:
-    """Writes CocoMetric's results as the file for the COCO server, and checks its format."""
+    """Write CocoMetric's results as the file for the COCO server, and check its format."""
     keys = ("image_id", "category_id", "keypoints", "score")
     people = [{key: person[key] for key in keys} for person in json.loads(results.read_bytes())]
     check_results(people, check_image_info(annotations))
@@ -117,8 +123,25 @@ def write_test_dev_results(results: Path, annotations: Path) -> None:
     print(f"{path}: {len(people)} people, in the format that the COCO server takes")
 
 
+def write_metrics(metrics: dict[str, float], path: str) -> None:
+    """Write the metrics in the format that the path's ending names.
+
+    Raises:
+        SystemExit: With status 2, after one line on stderr, if the file cannot be written.
+    """
+    plain = {
+        name: value.tolist() if hasattr(value, "tolist") else value  # of NumPy's types
+        for name, value in metrics.items()
+    }
+    layout = {"indent": 2} if path.endswith(".json") else {}
+    try:
+        dump(plain, path, **layout)
+    except OSError as error:
+        refuse(f"--out: {error}")
+
+
 def main(arguments: list[str] | None = None) -> None:
-    """Runs the command line, ``sys.argv`` if no arguments are given.
+    """Run the command line, ``sys.argv`` if no arguments are given.
 
     Raises:
         SystemExit: With status 2, after one line on stderr, if the test cannot be done.
@@ -145,9 +168,9 @@ def main(arguments: list[str] | None = None) -> None:
 
     if not is_main_process():
         return
-    if options.out:
-        dump(metrics, options.out, indent=2)
     print(boxes_used(config))
+    if options.out:
+        write_metrics(metrics, options.out)
     if options.test_dev:
         results = Path(config.work_dir, "coco.keypoints.json")
         write_test_dev_results(results, Path(config.test_evaluator[0]["ann_file"]))

@@ -1,4 +1,4 @@
-"""Trains a pose model from a config.
+"""Train the pose model of a config.
 
 python tools/train.py configs/coco/hrvmamba_tiny_256x192.py
 """
@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import re
 from pathlib import Path
 
 import torch
 from mmengine.config import Config, DictAction
-from mmengine.runner import find_latest_checkpoint
+from torch import nn
 
 import hrvmamba  # noqa: F401  (registers the backbone and lets MMPose import)
 from hrvmamba.checkpoints import load_checkpoint, read_checkpoint
 from hrvmamba.cli.errors import refuse
 from hrvmamba.integrations.config import ConfigError, load_config
-from hrvmamba.integrations.mmpose import build_model, check_training, unreadable_image
+from hrvmamba.integrations.mmpose import check_load_from, check_training, unreadable_image
 from hrvmamba.integrations.runner import build_runner, check_launcher
 
 NEEDED = ("model", "train_dataloader", "train_cfg", "optim_wrapper")
@@ -61,7 +62,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def apply_arguments(config: Config, arguments: argparse.Namespace) -> None:
-    """Writes the command line's choices into the config."""
+    """Write the command line's choices into the config."""
     check_launcher(arguments.launcher)
     config.launcher = arguments.launcher
     if arguments.work_dir:
@@ -74,7 +75,7 @@ def apply_arguments(config: Config, arguments: argparse.Namespace) -> None:
         config.optim_wrapper.type = "AmpOptimWrapper"
         config.optim_wrapper.setdefault("loss_scale", "dynamic")
     if arguments.auto_scale_lr:
-        if "base_batch_size" not in config.get("auto_scale_lr", {}):
+        if "base_batch_size" not in (config.get("auto_scale_lr") or {}):
             raise ConfigError(
                 "--auto-scale-lr needs the batch size that the config's learning rate is for: "
                 "give --cfg-options auto_scale_lr.base_batch_size=256, or what it is"
@@ -85,14 +86,42 @@ def apply_arguments(config: Config, arguments: argparse.Namespace) -> None:
             raise ConfigError(
                 "--tensorboard needs the package tensorboard: pip install tensorboard"
             )
-        config.visualizer.vis_backends.append({"type": "TensorboardVisBackend"})
+        if not config.get("visualizer"):  # then MMEngine takes this one
+            config.visualizer = {
+                "type": "Visualizer",
+                "vis_backends": [{"type": "LocalVisBackend"}],
+            }
+        backends = [
+            *(config.visualizer.get("vis_backends") or ()),
+            {"type": "TensorboardVisBackend"},
+        ]
+        config.visualizer.vis_backends = backends
 
 
-def apply_resume(config: Config, resume: str) -> None:
-    """Makes the run go on from a checkpoint, once that is known to fit.
+def latest_checkpoint(work_dir: str) -> str | None:
+    """Find the checkpoint that MMEngine's note of the last one names, or the newest.
+
+    A run that was killed leaves the note empty, or naming a checkpoint that is gone.
+    """
+    noted = Path(work_dir, "last_checkpoint")
+    if noted.is_file():
+        path = noted.read_text().strip()
+        if path and Path(path).is_file():
+            return path
+    found = [
+        (int(number[1]), str(path))
+        for path in Path(work_dir).glob("*.pth")
+        if (number := re.fullmatch(r"(?:epoch|iter)_(\d+)\.pth", path.name))
+    ]
+    return max(found)[1] if found else None
+
+
+def apply_resume(config: Config, resume: str, model: nn.Module) -> None:
+    """Make the run go on from a checkpoint, once that is known to fit.
 
     Args:
         config: The config, with its work_dir.
+        model: Its model, which gets the checkpoint's weights.
         resume: "auto" or the checkpoint's path.
 
     Raises:
@@ -101,7 +130,7 @@ def apply_resume(config: Config, resume: str) -> None:
     """
     path: str | None = resume
     if resume == "auto":
-        path = find_latest_checkpoint(config.work_dir) if Path(config.work_dir).is_dir() else None
+        path = latest_checkpoint(config.work_dir)
         if path is None:
             return
     if not Path(path).is_file():
@@ -113,7 +142,7 @@ def apply_resume(config: Config, resume: str) -> None:
             f"--resume: {path} has no {', '.join(sorted(missing))}: it is not a checkpoint of a "
             f"training to go on with. To start from its weights: --cfg-options load_from={path}"
         )
-    load_checkpoint(build_model(config), path)
+    load_checkpoint(model, path)
     config.resume = True
     config.load_from = path
     # The order of the people follows from the seed: take up the run's own.
@@ -123,7 +152,7 @@ def apply_resume(config: Config, resume: str) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs the command line, ``sys.argv`` if no arguments are given.
+    """Run the command line, ``sys.argv`` if no arguments are given.
 
     Raises:
         SystemExit: With status 2, after one line on stderr, if the run cannot be done.
@@ -132,9 +161,11 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         config = load_config(options.config, options.cfg_options, NEEDED)
         apply_arguments(config, options)
-        check_training(config)
+        model = check_training(config)
         if options.resume:
-            apply_resume(config, options.resume)
+            apply_resume(config, options.resume, model)
+        if not config.get("resume"):
+            check_load_from(config, model)
     except (ValueError, OSError) as error:
         refuse(error)
     runner = build_runner(config)

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from hrvmamba.checkpoints.loading import LoadReport, arch_name, compare, infer_arch
-from hrvmamba.checkpoints.posevmamba import BACKBONE, from_posevmamba, is_posevmamba
-from hrvmamba.checkpoints.reading import load_file, weights_key
+from hrvmamba.checkpoints.posevmamba import BACKBONE, is_posevmamba
+from hrvmamba.checkpoints.reading import in_our_names, load_file, state_dict_of, weights_key
 from hrvmamba.models import HRVMamba
 
 
@@ -43,18 +43,20 @@ def convert_posevmamba(path: str | os.PathLike) -> Conversion:
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file cannot be read, is not of the authors' release, or does not fit a
-            preset; the tensors at fault are named.
+            preset; the first few tensors at fault are named.
     """
     checkpoint = load_file(path)
-    key = weights_key(checkpoint)
-    theirs = checkpoint if key is None else checkpoint[key]
-    if not is_posevmamba(theirs):
+    if not is_posevmamba(state_dict_of(checkpoint)):
         raise ValueError(f"checkpoint {path} is not of the authors' release, PoseVMamba")
-    state_dict = from_posevmamba(theirs)
+    state_dict = in_our_names(checkpoint, path)["state_dict"]
     prefix = BACKBONE if any(name.startswith(BACKBONE) for name in state_dict) else ""
-    arch = arch_name(infer_arch(state_dict, prefix))
+    try:
+        inferred = infer_arch(state_dict, prefix)
+    except ValueError as error:
+        raise ValueError(f"checkpoint {path} holds {error}") from error
+    arch = arch_name(inferred)
     if arch is None:
-        raise ValueError(f"checkpoint {path} is of no preset: {infer_arch(state_dict, prefix)}")
+        raise ValueError(f"checkpoint {path} is of no preset: {inferred}")
 
     heads = () if prefix else ("neck.", "head.")
     backbone = {
@@ -70,4 +72,5 @@ def convert_posevmamba(path: str | os.PathLike) -> Conversion:
     report = compare(model.state_dict(), backbone)
     if report.missing or report.misshapen or report.left_over:
         raise ValueError(f"checkpoint {path} does not fit HRVMamba {arch}: {report}")
-    return Conversion(state_dict, arch, key, report, len(state_dict) - len(backbone))
+    others = len(state_dict) - len(backbone)
+    return Conversion(state_dict, arch, weights_key(checkpoint), report, others)

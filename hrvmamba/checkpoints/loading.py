@@ -6,11 +6,10 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from hrvmamba.checkpoints.messages import first_few, shape_of
 from hrvmamba.checkpoints.posevmamba import BACKBONE
 from hrvmamba.checkpoints.reading import read_checkpoint, state_dict_of
 from hrvmamba.models import ARCHS, Arch, HRVMamba
-
-_SHOWN = 8
 
 
 class LoadReport(NamedTuple):
@@ -32,7 +31,7 @@ class LoadReport(NamedTuple):
         counts = f"{len(self.mapped)} tensors mapped, {len(self.missing)} missing, "
         counts += f"{len(self.misshapen)} misshapen, {len(self.left_over)} left over"
         lists = [
-            f"{label}: {_some(names)}"
+            f"{label}: {first_few(names)}"
             for label, names in (
                 ("missing", self.missing),
                 ("misshapen", self.misshapen),
@@ -76,8 +75,8 @@ def load_state_dict(
         std, and fusions into branches that the model does not return.
 
     Raises:
-        ValueError: tensors are missing, misshapen or left over beyond that; all are named, and the
-            preset that the state dict is of. The model is unchanged.
+        ValueError: tensors are missing, misshapen or left over beyond that; the first few are
+            named, and the preset that the state dict is of. The model is unchanged.
     """
     model_state = model.state_dict()
     if prefix is None:
@@ -91,6 +90,7 @@ def load_state_dict(
     if report.missing or report.misshapen or refused:
         raise ValueError(
             f"{source} does not fit the model{_arch_hint(model, state_dict)}: {report}"
+            f"{_fusion_hint(report)}"
         )
     model.load_state_dict({name: state_dict[prefix + name] for name in report.mapped}, strict=False)
     return report
@@ -104,9 +104,8 @@ def compare(
     for name, tensor in model_state.items():
         if prefix + name not in state_dict:
             missing.append(name)
-        elif state_dict[prefix + name].shape != tensor.shape:
-            got = tuple(state_dict[prefix + name].shape)
-            misshapen.append(f"{name} {got} for {tuple(tensor.shape)}")
+        elif getattr(state_dict[prefix + name], "shape", None) != tensor.shape:
+            misshapen.append(f"{name} {shape_of(state_dict[prefix + name])} for {shape_of(tensor)}")
         else:
             mapped.append(name)
     known = {prefix + name for name in model_state}
@@ -124,7 +123,7 @@ def infer_arch(state_dict: Mapping[str, Tensor], prefix: str = "") -> Arch:
     block = f"{prefix}stage4.0.branches.{{}}.0."
     names = [f"{prefix}stage1.0.conv1.0.weight"]
     names += [f"{block.format(branch)}esinb_norm.weight" for branch in range(4)]
-    lacking = [name for name in names if name not in state_dict]
+    lacking = [name for name in names if not getattr(state_dict.get(name), "shape", ())]
     if lacking:
         raise ValueError(f"no HRVMamba backbone: {', '.join(lacking)} missing")
     bottleneck, *channels = (state_dict[name].shape[0] for name in names)
@@ -141,6 +140,16 @@ def infer_arch(state_dict: Mapping[str, Tensor], prefix: str = "") -> Arch:
 def arch_name(arch: Arch) -> str | None:
     """Return the name of the preset that has this arch, if one does."""
     return next((name for name, preset in ARCHS.items() if preset == arch), None)
+
+
+def _fusion_hint(report: LoadReport) -> str:
+    """Say why fusions alone are missing, where that is so."""
+    if not report.missing or not all(".fusion.paths." in name for name in report.missing):
+        return ""
+    return (
+        "\nthe model's out_indices ask for branches that the checkpoint's last module does not fuse"
+        " into: pose checkpoints are of out_indices=(0,)"
+    )
 
 
 def _may_be_left_over(name: str, model_state: Mapping[str, Tensor], prefix: str) -> bool:
@@ -166,8 +175,3 @@ def _arch_hint(model: nn.Module, state_dict: Mapping[str, Tensor]) -> str:
         archs.append(arch_name(arch) or str(arch))
     theirs, ours = archs
     return f" (it is of HRVMamba {theirs}, the model is {ours})" if theirs != ours else ""
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

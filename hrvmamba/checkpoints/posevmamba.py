@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 
 from torch import Tensor
 
+from hrvmamba.checkpoints.messages import first_few, shape_of
 from hrvmamba.ops.selective_scan_2d import DIRECTIONS
 
 BACKBONE = "backbone."
@@ -43,11 +45,16 @@ _BLOCK_PARTS = (
     ("op.", "dss2d."),
 )
 
-# Theirs keep directions and channels on one axis, or apart where ours are one.
+# Theirs keep directions and channels on one axis, or apart where ours are one: the number of axes
+# and the shape of theirs, and what turns it into ours, or raises a RuntimeError.
 _RESHAPE = {
-    "dss2d.x_proj.weight": lambda tensor: tensor.flatten(0, 1),
-    "dss2d.A_log": lambda tensor: tensor.unflatten(0, (DIRECTIONS, -1)),
-    "dss2d.Dskip": lambda tensor: tensor.unflatten(0, (DIRECTIONS, -1)),
+    "dss2d.x_proj.weight": (
+        3,
+        "(4, N, C)",
+        lambda tensor: tensor.unflatten(0, (DIRECTIONS, 1)).flatten(0, 2),
+    ),
+    "dss2d.A_log": (2, "(4 * C, N)", lambda tensor: tensor.unflatten(0, (DIRECTIONS, -1))),
+    "dss2d.Dskip": (1, "(4 * C,)", lambda tensor: tensor.unflatten(0, (DIRECTIONS, -1))),
 }
 
 
@@ -62,14 +69,18 @@ def from_posevmamba(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Args:
         state_dict: the authors' names and tensors, of any preset: a whole model's with the
             backbone under ``backbone.``, or a backbone's alone with, for ImageNet, the classifier's
-            ``neck.`` and ``head.`` beside it. What is outside the backbone keeps its name.
+            ``neck.`` and ``head.`` beside it. What is outside the backbone keeps its name. A
+            ``module.`` ahead of all names, as data parallelism leaves it, is dropped.
 
     Returns:
         Our names and tensors, under ``backbone.`` where theirs were. Tensors are views.
 
     Raises:
-        ValueError: a backbone tensor's name is none of theirs; all such names are listed.
+        ValueError: names in the backbone are none of theirs (the first few are named), or a tensor
+            has not the shape that theirs have, or is none.
     """
+    if all(name.startswith("module.") for name in state_dict):
+        state_dict = {name.removeprefix("module."): value for name, value in state_dict.items()}
     prefix = BACKBONE if any(name.startswith(BACKBONE) for name in state_dict) else ""
     mapped, unknown = {}, []
     for name, tensor in state_dict.items():
@@ -81,11 +92,23 @@ def from_posevmamba(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if new_name is None:
             unknown.append(name)
             continue
-        part = re.sub(r"^stage\d(\.\d+|\.branches)*\.(?=dss2d)", "", new_name)
-        mapped[prefix + new_name] = _RESHAPE[part](tensor) if part in _RESHAPE else tensor
+        mapped[prefix + new_name] = _reshape(tensor, name, new_name)
     if unknown:
-        raise ValueError(f"{len(unknown)} tensors are not PoseVMamba's: {', '.join(unknown)}")
+        raise ValueError(f"{len(unknown)} tensors are not PoseVMamba's: {first_few(unknown)}")
     return mapped
+
+
+def _reshape(tensor: Tensor, name: str, new_name: str) -> Tensor:
+    if not isinstance(tensor, Tensor):
+        raise ValueError(f"{name} must be a tensor, got {shape_of(tensor)}")
+    part = re.sub(r"^stage\d(\.\d+|\.branches)*\.(?=dss2d)", "", new_name)
+    if part not in _RESHAPE:
+        return tensor
+    dims, form, reshape = _RESHAPE[part]
+    if tensor.dim() == dims:
+        with suppress(RuntimeError):
+            return reshape(tensor)
+    raise ValueError(f"{name} must have the shape {form}, got {shape_of(tensor)}")
 
 
 def _rename(name: str) -> str | None:

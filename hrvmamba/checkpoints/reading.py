@@ -4,7 +4,9 @@ import os
 import pickle
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
 
 import torch
 
@@ -12,7 +14,7 @@ from hrvmamba.checkpoints.posevmamba import from_posevmamba, is_posevmamba
 
 
 class _ImageNetConfig:
-    """Reads the training config that the authors' ImageNet files hold as a plain dict."""
+    """Read the training config that the authors' ImageNet files hold as a plain dict."""
 
     def __new__(cls) -> OrderedDict:
         return OrderedDict()
@@ -24,6 +26,10 @@ torch.serialization.add_safe_globals([_ImageNetConfig])
 
 # The line of torch's long refusal that says what was refused.
 _REFUSED = re.compile(r"^.*(?:Trying to |Unsupported |not an allowed ).*$", re.MULTILINE)
+
+_NEEDS_MMENGINE = (
+    ". If it is of MMEngine's runner, reading it needs that package: pip install mmengine"
+)
 
 _WEIGHTS_KEYS = ("state_dict", "model_ema", "model")
 
@@ -47,13 +53,29 @@ def read_checkpoint(
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is truncated, no checkpoint, or holds more than plain data.
+        ValueError: the file is truncated, no checkpoint, holds more than plain data, or is like the
+            authors' but of other tensors.
     """
-    checkpoint = load_file(path, map_location)
+    return in_our_names(load_file(path, map_location), path)
+
+
+def in_our_names(checkpoint: Mapping, source: str | os.PathLike) -> Mapping:
+    """Turn the parameter names of a checkpoint of the authors into ours; leave any other be.
+
+    Args:
+        checkpoint: what the file holds.
+        source: the file's path or URL, for messages.
+
+    Raises:
+        ValueError: the checkpoint is like the authors' but of other tensors.
+    """
     state_dict = state_dict_of(checkpoint)
-    if is_posevmamba(state_dict):
+    if not is_posevmamba(state_dict):
+        return checkpoint
+    try:
         return {"state_dict": from_posevmamba(state_dict)}
-    return checkpoint
+    except ValueError as error:
+        raise ValueError(f"checkpoint {source}: {error}") from error
 
 
 def load_file(path: str | os.PathLike, map_location: str | torch.device | None = "cpu") -> dict:
@@ -61,23 +83,31 @@ def load_file(path: str | os.PathLike, map_location: str | torch.device | None =
     path = os.fspath(path)
     if not os.path.isfile(path):
         raise FileNotFoundError(f"checkpoint {path} not found")
-    try:
+    with damage_told(path):
         checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+    if not isinstance(checkpoint, Mapping):
+        raise ValueError(f"checkpoint {path} holds a {type(checkpoint).__name__}, not a dict")
+    return checkpoint
+
+
+@contextmanager
+def damage_told(source: str) -> Iterator[None]:
+    """Turn what ``torch.load`` raises on a bad file into a ValueError that names the file."""
+    try:
+        yield
     except pickle.UnpicklingError as error:
         refused = _REFUSED.search(str(error))
         reason = refused[0].strip() if refused else _first_line(error)
         raise ValueError(
-            f"checkpoint {path} is damaged or holds more than tensors and plain data: {reason}"
+            f"checkpoint {source} is damaged or holds more than tensors and plain data: {reason}"
+            f"{'' if find_spec('mmengine') else _NEEDS_MMENGINE}"
         ) from error
     except OSError:
         raise
     except Exception as error:  # what torch.load raises on a damaged file is of many types
         raise ValueError(
-            f"checkpoint {path} is truncated, damaged or no checkpoint: {_first_line(error)}"
+            f"checkpoint {source} is truncated, damaged or no checkpoint: {_first_line(error)}"
         ) from error
-    if not isinstance(checkpoint, Mapping):
-        raise ValueError(f"checkpoint {path} holds a {type(checkpoint).__name__}, not a dict")
-    return checkpoint
 
 
 def state_dict_of(checkpoint: Mapping) -> Mapping[str, torch.Tensor]:

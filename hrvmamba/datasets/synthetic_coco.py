@@ -1,4 +1,4 @@
-"""Write synthetic people as a data set in COCO's keypoint format."""
+"""Synthetic people, written as a data set in COCO's keypoint format."""
 
 import json
 import multiprocessing

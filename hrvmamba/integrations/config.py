@@ -1,4 +1,4 @@
-"""Reading a config file of MMEngine."""
+"""Reading MMEngine's config files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +13,9 @@ class ConfigError(ValueError):
 
 def load_config(path: str, options: dict[str, Any] | None, keys: Sequence[str]) -> Config:
     """Read a config file and merge the command line's options into it.
+
+    A data loader without workers gets ``persistent_workers=False``, without which PyTorch refuses
+    it.
 
     Args:
         path: The config file.
@@ -32,11 +35,16 @@ def load_config(path: str, options: dict[str, Any] | None, keys: Sequence[str]) 
     missing = [key for key in keys if config.get(key) is None]
     if missing:
         raise ConfigError(f"{path} has no {', '.join(missing)}")
+    for name, loader in config.items():
+        if not name.endswith("_dataloader") or not isinstance(loader, dict):
+            continue
+        if loader.get("num_workers", 0) == 0:
+            loader["persistent_workers"] = False
     return config
 
 
 def as_list(value: Any) -> list[Any]:
-    """One evaluator (or none) as the list that MMEngine takes as well."""
+    """One evaluator or initialiser (or none) as the list that MMEngine takes as well."""
     if value is None:
         return []
     return list(value) if isinstance(value, Sequence) else [value]

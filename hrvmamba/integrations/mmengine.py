@@ -1,14 +1,18 @@
 """HRVMamba in MMEngine's root registry, where MMPose, MMPretrain and MMSegmentation find it."""
 
+import copy
+from collections.abc import Mapping
+
 from mmengine.logging import print_log
-from mmengine.model import BaseModule
+from mmengine.model import BaseModule, PretrainedInit
 from mmengine.registry import MODELS
 from mmengine.runner.checkpoint import CheckpointLoader
-from torch import nn
+from torch import Tensor, nn
 
 from hrvmamba import models
 from hrvmamba.checkpoints import load_state_dict
 from hrvmamba.checkpoints.reading import state_dict_of
+from hrvmamba.integrations.config import as_list
 
 
 @MODELS.register_module()
@@ -20,9 +24,15 @@ class HRVMamba(models.HRVMamba, BaseModule):
         norm_cfg: the normalisation that follows each convolution, e.g. ``dict(type='SyncBN')``.
         init_cfg: ``dict(type='Pretrained', checkpoint=..., prefix=...)`` loads weights, the
             authors' files among them, and refuses a file that does not fit; other initialisers
-            are MMEngine's.
-        options: of :class:`hrvmamba.models.HRVMamba`.
+            are MMEngine's, and run before it if a list has both.
+        options: of :class:`hrvmamba.models.HRVMamba`, but for ``norm_layer``.
+
+    Raises:
+        TypeError: an unknown option.
+        ValueError: an unknown preset or norm, or a value outside its range.
     """
+
+    _REPLACED_OPTIONS = ("norm_layer",)
 
     def __init__(
         self,
@@ -31,27 +41,69 @@ class HRVMamba(models.HRVMamba, BaseModule):
         init_cfg: dict | list[dict] | None = None,
         **options: object,
     ) -> None:
+        if "norm_layer" in options:
+            raise TypeError(
+                "HRVMamba takes no norm_layer here: give norm_cfg, such as dict(type='SyncBN')"
+            )
         if norm_cfg is not None:
             options["norm_layer"] = lambda channels: _build_norm(norm_cfg, channels)
         super().__init__(arch, **options)
-        self.init_cfg = init_cfg
+        self.init_cfg = copy.deepcopy(init_cfg)
 
     def init_weights(self) -> None:
-        """Load the weights of a ``Pretrained`` init_cfg, or run MMEngine's initialisers."""
-        cfg = self.init_cfg
-        if not isinstance(cfg, dict) or cfg.get("type") not in ("Pretrained", "PretrainedInit"):
+        """Run MMEngine's initialisers, then load the weights of ``Pretrained`` ones."""
+        init_cfg = self.init_cfg
+        others = [cfg for cfg in as_list(init_cfg) if not _is_pretrained(cfg)]
+        if others or not init_cfg:
+            self.init_cfg = others
             super().init_weights()
-            return
-        path = cfg["checkpoint"]
-        checkpoint = CheckpointLoader.load_checkpoint(path, map_location="cpu")
-        report = load_state_dict(
-            self, state_dict_of(checkpoint), cfg.get("prefix"), source=f"checkpoint {path}"
-        )
-        print_log(f"HRVMamba from {path}: {report}", logger="current")
+            self.init_cfg = init_cfg
+        self.load_pretrained()
         self._is_init = True
+
+    def load_pretrained(self) -> None:
+        """Load the weights of init_cfg's ``Pretrained`` entries, if it has any.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: an entry names no checkpoint, or one that cannot be read or does not fit.
+        """
+        for cfg in filter(_is_pretrained, as_list(self.init_cfg)):
+            if not cfg.get("checkpoint"):
+                raise ValueError(f"init_cfg of type Pretrained needs a 'checkpoint', got {cfg}")
+            load_weights(self, cfg["checkpoint"], cfg.get("prefix"))
+
+
+def load_weights(
+    backbone: models.HRVMamba, path: str, prefix: str | None = None
+) -> Mapping[str, Tensor]:
+    """Load into a backbone what one of MMEngine's loaders finds at a path or URL.
+
+    Returns:
+        The whole state dict found there.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file cannot be read, or does not fit the backbone.
+    """
+    checkpoint = CheckpointLoader.load_checkpoint(path, map_location="cpu")
+    state_dict = state_dict_of(checkpoint)
+    report = load_state_dict(backbone, state_dict, prefix, source=f"checkpoint {path}")
+    print_log(f"HRVMamba from {path}: {report}", logger="current")
+    return state_dict
+
+
+def _is_pretrained(cfg: dict) -> bool:
+    return cfg.get("type") in ("Pretrained", PretrainedInit)
 
 
 def _build_norm(norm_cfg: dict, channels: int) -> nn.Module:
     from mmcv.cnn import build_norm_layer
 
-    return build_norm_layer(norm_cfg, channels)[1]
+    try:
+        return build_norm_layer(norm_cfg, channels)[1]
+    except KeyError as error:
+        raise ValueError(
+            "norm_cfg must have a known type, such as BN, SyncBN or GN (with num_groups), "
+            f"got {norm_cfg}"
+        ) from error

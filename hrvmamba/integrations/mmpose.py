@@ -1,4 +1,4 @@
-"""What an MMPose config names: data and model, checked before the run, and the boxes to test on.
+"""Checks of the data, model and weights that an MMPose config names, and the boxes to test on.
 
 The checks write nothing, so a run that they refuse leaves nothing behind.
 """
@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmpose.registry import MODELS
 from torch import nn
 
+from hrvmamba.checkpoints.posevmamba import BACKBONE
 from hrvmamba.integrations.coco_files import (
     NUM_KEYPOINTS,
     check_annotations_exist,
@@ -20,6 +21,7 @@ from hrvmamba.integrations.coco_files import (
     check_image_info,
 )
 from hrvmamba.integrations.config import ConfigError, as_list
+from hrvmamba.integrations.mmengine import HRVMamba, load_weights
 from hrvmamba.models.hrvmamba import MIN_SIZE
 
 TEST_DEV_ANNOTATIONS = "annotations/image_info_test-dev2017.json"
@@ -135,11 +137,12 @@ def build_model(config: Config) -> nn.Module:
     return model
 
 
-def check_training(config: Config) -> None:
-    """Check a config before training from it.
+def check_training(config: Config) -> nn.Module:
+    """Check a config before training from it, and return its model.
 
     Raises:
-        ValueError: If data, input size or model do not fit.
+        OSError: If a file of weights is missing.
+        ValueError: If data, input size, model or the weights of its init_cfg do not fit.
     """
     check_input_size(config)
     instead = (
@@ -149,7 +152,34 @@ def check_training(config: Config) -> None:
     check_data(config, "train", instead)
     if config.get("val_dataloader") is not None:
         check_data(config, "val", instead)
-    build_model(config)
+    model = build_model(config)
+    backbone = getattr(model, "backbone", None)
+    if isinstance(backbone, HRVMamba):
+        backbone.load_pretrained()
+    return model
+
+
+def check_load_from(config: Config, model: nn.Module) -> None:
+    """Check the weights of the config's load_from, which the runner is to start from.
+
+    The backbone must fit. The runner leaves out what does not fit of the rest, such as a head of
+    other keypoints, and logs it. It does not know a file of a backbone alone: that becomes the
+    init_cfg of the config's backbone.
+
+    Args:
+        config: The config; one without load_from is left alone.
+        model: Its model, whose backbone gets the weights.
+
+    Raises:
+        OSError: If the file is missing.
+        ValueError: If it cannot be read, or is not of such a backbone.
+    """
+    path, backbone = config.get("load_from"), getattr(model, "backbone", None)
+    if not path or not isinstance(backbone, HRVMamba):
+        return
+    if not any(name.startswith(BACKBONE) for name in load_weights(backbone, path)):
+        config.model.backbone.init_cfg = {"type": "Pretrained", "checkpoint": path}
+        config.load_from = None
 
 
 def check_testing(config: Config) -> nn.Module:

@@ -1,7 +1,8 @@
 """Let the OpenMMLab libraries run on today's stack: without a compiled mmcv, on torch >= 2.6.
 
 1. `mmcv.ops` is answered with placeholders where mmcv was installed without its compiled part.
-2. The runner's checkpoints load with weights_only=True, by an allow-list.
+2. The runner's checkpoints load with weights_only=True, by an allow-list; local files and
+   downloads of the authors' come in our names.
 3. A missing pkg_resources, which MMEngine 0.10 needs, is told at once, with its remedy.
 """
 
@@ -25,13 +26,19 @@ def install() -> None:
     sys.meta_path.insert(0, _PlaceholderFinder())
     _allow_runner_checkpoints()
     _load_checkpoints_safely()
-    if importlib.util.find_spec("pkg_resources") is None:
+    if _mmengine_needs_pkg_resources() and importlib.util.find_spec("pkg_resources") is None:
         warnings.warn(
             "MMEngine 0.10 needs pkg_resources, which setuptools dropped in version 82: configs "
             "that inherit another library's ('mmpose::...') will not load. "
             'Mend it with: pip install "setuptools<81"',
             stacklevel=2,
         )
+
+
+def _mmengine_needs_pkg_resources() -> bool:
+    import mmengine
+
+    return mmengine.utils.digit_version(mmengine.__version__) < (0, 11)
 
 
 # 1. mmcv.ops. MMPose, MMDetection and MMSegmentation import it for heads that HRVMamba does not
@@ -149,6 +156,18 @@ def _load_checkpoints_safely() -> None:
 
         return read_checkpoint(os.path.expanduser(filename), map_location)
 
+    download = checkpoint.load_url
+
+    def load_url(url: str, *args: Any, **kwargs: Any) -> dict:
+        from hrvmamba.checkpoints.reading import damage_told, in_our_names
+
+        try:
+            # torch.hub's download still defaults to weights_only=False.
+            with damage_told(url):
+                loaded = download(url, *args, **kwargs, weights_only=True)
+        except OSError as error:
+            raise ConnectionError(f"checkpoint {url} cannot be downloaded: {error}") from error
+        return in_our_names(loaded, url)
+
     checkpoint.CheckpointLoader.register_scheme(prefixes="", loader=load_from_local, force=True)
-    # torch.hub's download still defaults to weights_only=False.
-    checkpoint.load_url = functools.partial(checkpoint.load_url, weights_only=True)
+    checkpoint.load_url = load_url

@@ -82,6 +82,8 @@ class HRVMamba(nn.Module):
         ValueError: an unknown preset, or a value outside its range.
     """
 
+    _REPLACED_OPTIONS: tuple[str, ...] = ()  # of a subclass that has options of its own for them
+
     def __init__(
         self,
         arch: str | dict | Arch = "small",
@@ -477,7 +479,8 @@ def _refuse_options(cls: type, unknown: dict[str, object]) -> NoReturn:
         for base in cls.__mro__
         if issubclass(base, HRVMamba)
         for name, parameter in inspect.signature(base.__init__).parameters.items()
-        if name != "self" and parameter.kind is not parameter.VAR_KEYWORD
+        if name not in ("self", *cls._REPLACED_OPTIONS)
+        and parameter.kind is not parameter.VAR_KEYWORD
     }
     raise TypeError(
         f"HRVMamba got unknown options {', '.join(sorted(unknown))}; "

@@ -37,3 +37,13 @@ def test_refuses_what_does_not_fit_by_name(tmp_path, authors_nano):
     unknown = {**authors_nano, "stage5.weight": torch.zeros(1)}
     assert "stage5.weight" in refused(unknown)
     assert "not of the authors' release" in refused(HRVMamba("nano").state_dict())
+
+
+def test_wrong_shapes_name_the_file(tmp_path, authors_nano):
+    path = tmp_path / "theirs.pth"
+    torch.save({**authors_nano, "stage4.1.branches.3.1.op.Ds": torch.zeros(6)}, path)
+    with pytest.raises(ValueError, match=rf"checkpoint {path}: .*op\.Ds must .*got \(6,\)"):
+        convert_posevmamba(path)
+    torch.save({**authors_nano, "layer1.0.conv1.weight": torch.zeros(())}, path)
+    with pytest.raises(ValueError, match=rf"checkpoint {path} .*stage1\.0\.conv1\.0\.weight"):
+        convert_posevmamba(path)

@@ -88,3 +88,14 @@ def test_parts_that_the_model_lacks_are_refused(nano):
     without = HRVMamba(dict(bottleneck_channels=16, channels=(8, 16, 32, 64)))
     with pytest.raises(ValueError, match=r"left over: stage2\.0\.branches\.0\.0\.lpu1\.weight"):
         load_state_dict(without, nano.state_dict())
+
+
+def test_missing_fusions_are_explained(nano):
+    with pytest.raises(ValueError, match=r"pose checkpoints are of out_indices=\(0,\)$"):
+        load_state_dict(HRVMamba("nano", out_indices=(0, 1, 2, 3)), nano.state_dict())
+
+
+def test_no_tensors_are_named(nano):
+    state = nano.state_dict() | {"stage1.0.conv1.0.weight": 3}
+    with pytest.raises(ValueError, match=r"misshapen: stage1\.0\.conv1\.0\.weight a int for \("):
+        load_state_dict(HRVMamba("nano"), state)

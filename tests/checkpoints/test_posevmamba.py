@@ -108,3 +108,32 @@ def test_refuses_unknown_names_by_name():
     unknown = {f"{BLOCK}.attention.weight": torch.zeros(1), "layer2.0.weight": torch.zeros(1)}
     with pytest.raises(ValueError, match=rf"2 tensors .*{BLOCK}.attention.weight, layer2.0.weight"):
         from_posevmamba({"conv1.weight": torch.zeros(1), **unknown})
+
+
+def test_many_unknown_names_are_counted():
+    unknown = {f"stage9.{index}": torch.zeros(1) for index in range(1000)}
+    with pytest.raises(ValueError, match=r"1000 tensors .*stage9\.0, .* and 992 more$"):
+        from_posevmamba({"conv1.weight": torch.zeros(1), **unknown})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "got"),
+    [
+        ("op.A_logs", torch.zeros(254, 1), r"\(4 \* C, N\), got \(254, 1\)"),
+        ("op.A_logs", torch.zeros(256), r"got \(256,\)"),
+        ("op.Ds", torch.zeros(()), r"\(4 \* C,\), got \(\)"),
+        ("op.Ds", torch.zeros(256, 1), r"got \(256, 1\)"),
+        ("op.x_proj_weight", torch.zeros(16, 64), r"\(4, N, C\), got \(16, 64\)"),
+        ("op.x_proj_weight", torch.zeros(8, 2, 64), r"got \(8, 2, 64\)"),
+        ("op.Ds", [1.0], "be a tensor, got a list"),
+        ("norm.weight", None, "be a tensor, got a NoneType"),
+    ],
+)
+def test_refuses_other_shapes_and_no_tensors(name, value, got):
+    with pytest.raises(ValueError, match=rf"{BLOCK}\.{name} must .*{got}$"):
+        from_posevmamba({f"{BLOCK}.{name}": value})
+
+
+def test_the_prefix_of_data_parallelism_is_dropped():
+    theirs = {"module.backbone.conv1.weight": torch.zeros(1), "module.head.bias": torch.zeros(2)}
+    assert list(from_posevmamba(theirs)) == ["backbone.stem.0.0.weight", "head.bias"]

@@ -4,6 +4,7 @@ import types
 
 import pytest
 import torch
+from mmengine.logging import HistoryBuffer
 
 from hrvmamba.checkpoints import read_checkpoint
 
@@ -46,9 +47,27 @@ def test_missing(file):
 
 def test_runs_nothing(file, tmp_path):
     torch.save({"state_dict": {}, "meta": Malicious(tmp_path / "made")}, file)
-    with pytest.raises(ValueError, match=r"more than tensors and plain data: .*mkdir"):
+    with pytest.raises(ValueError, match=r"more than tensors and plain data: .*mkdir") as raised:
         read_checkpoint(file)
+    assert "pip install mmengine" not in str(raised.value)
     assert not (tmp_path / "made").exists()
+
+
+def test_a_runners_checkpoint_needs_mmengine(file, run_python):
+    """MMEngine's runner keeps values that are refused where the package is not installed."""
+    torch.save({"state_dict": {}, "loss": HistoryBuffer([1.0], [1])}, file)
+    assert read_checkpoint(file)["loss"].mean() == 1
+    code = f"""
+import importlib.util
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name == "mmengine" else find(name, *rest)
+from hrvmamba.checkpoints import read_checkpoint
+try:
+    read_checkpoint({str(file)!r})
+except ValueError as error:
+    print(error)
+"""
+    assert "pip install mmengine" in run_python(code).stdout
 
 
 @pytest.mark.parametrize("key", ["state_dict", "model_ema", "model", None])

@@ -9,3 +9,15 @@ def test_config_with_a_missing_part(tmp_path):
     assert load_config(path, {"model.type": "Other"}, ["model"]).model.type == "Other"
     with pytest.raises(ConfigError, match=r"config\.py has no train_dataloader, optim_wrapper"):
         load_config(path, None, ["model", "train_dataloader", "optim_wrapper"])
+
+
+def test_loaders_without_workers_are_not_persistent(tmp_path):
+    path = tmp_path / "config.py"
+    path.write_text(
+        "train_dataloader = dict(num_workers=2, persistent_workers=True)\n"
+        "val_dataloader = dict(num_workers=2, persistent_workers=True)\n"
+        "test_dataloader = None\n"
+    )
+    config = load_config(path, {"train_dataloader.num_workers": 0}, [])
+    assert not config.train_dataloader.persistent_workers
+    assert config.val_dataloader.persistent_workers

@@ -1,4 +1,7 @@
 import copy
+import functools
+import http.server
+import threading
 
 import pytest
 import torch
@@ -78,3 +81,84 @@ def test_init_cfg_of_other_initialisers():
     model = build(init_cfg=dict(type="Constant", layer="Conv2d", val=0.5))
     model.init_weights()
     assert (model.stem[0][0].weight == 0.5).all()
+
+
+def test_init_cfg_prefix_and_home_folder(tmp_path, monkeypatch, nano):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    student = {f"student.{name}": torch.zeros_like(t) for name, t in nano.state_dict().items()}
+    teacher = {f"teacher.{name}": tensor for name, tensor in nano.state_dict().items()}
+    torch.save(student | teacher, tmp_path / "both.pth")
+    init_cfg = dict(type="Pretrained", checkpoint="~/both.pth", prefix="teacher")
+    model = HRVMamba("nano", init_cfg=init_cfg)
+    model.init_weights()
+    assert torch.equal(model.stem[0][0].weight, nano.stem[0][0].weight)
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """The address of a folder, and the folder; what is downloaded is kept beside it."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("MMENGINE_HOME", str(tmp_path / "cache"))
+    folder = tmp_path / "served"
+    folder.mkdir()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}", folder
+        running.shutdown()
+
+
+def test_init_cfg_of_a_url(server, nano, authors_nano):
+    address, folder = server
+    torch.save({"model": authors_nano}, folder / "theirs.pth")
+    (folder / "damaged.pth").write_bytes((folder / "theirs.pth").read_bytes()[:2000])
+
+    def initialised(name):
+        init_cfg = dict(type="Pretrained", checkpoint=f"{address}/{name}")
+        model = HRVMamba("nano", init_cfg=init_cfg)
+        model.init_weights()
+        return model
+
+    assert torch.equal(initialised("theirs.pth").stem[0][0].weight, nano.stem[0][0].weight)
+    with pytest.raises(ValueError, match=rf"checkpoint {address}/damaged\.pth is truncated"):
+        initialised("damaged.pth")
+    with pytest.raises(OSError, match=rf"checkpoint {address}/none\.pth cannot be downloaded"):
+        initialised("none.pth")
+
+
+def test_init_cfg_of_several_initialisers(tmp_path, nano):
+    path = str(tmp_path / "weights.pth")
+    torch.save(nano.state_dict(), path)
+    init_cfg = [
+        dict(type="Pretrained", checkpoint=path),
+        dict(type="Constant", layer="Conv2d", val=0.5),
+    ]
+    model = HRVMamba("nano", init_cfg=init_cfg)
+    init_cfg.clear()
+    model.init_weights()
+    assert torch.equal(model.stem[0][0].weight, nano.stem[0][0].weight)
+    assert len(model.init_cfg) == 2
+
+    torch.save({**nano.state_dict(), "stage9.weight": torch.zeros(1)}, path)
+    model = HRVMamba("nano", init_cfg=model.init_cfg)
+    with pytest.raises(ValueError, match=r"left over: stage9\.weight"):
+        model.init_weights()
+    assert (model.stem[0][0].weight == 0.5).all()
+
+
+def test_init_cfg_without_a_checkpoint():
+    with pytest.raises(ValueError, match="Pretrained needs a 'checkpoint'"):
+        build(init_cfg=dict(type="Pretrained")).init_weights()
+
+
+def test_unknown_norm():
+    with pytest.raises(ValueError, match=r"such as BN, SyncBN or GN .*'BatchNorm'"):
+        HRVMamba("nano", norm_cfg=dict(type="BatchNorm"))
+
+
+def test_norm_layer_is_norm_cfgs():
+    with pytest.raises(TypeError, match="give norm_cfg"):
+        HRVMamba("nano", norm_layer=nn.BatchNorm2d)
+    with pytest.raises(TypeError) as raised:
+        HRVMamba("nano", num_stages=4)
+    assert "norm_cfg" in str(raised.value) and "norm_layer" not in str(raised.value)

@@ -51,7 +51,7 @@ default_hooks = dict(logger=dict(interval=1))
 
 
 def draw_people(folder: Path, split: str, image_ids: range) -> None:
-    """Draws one person in each image, as dots of 17 colours, with its COCO annotation."""
+    """Draw one person in each image, as dots of 17 colours, with its COCO annotation."""
     rng = np.random.default_rng(image_ids.start)
     width, height = SIZE
     (folder / split).mkdir(parents=True)
@@ -110,16 +110,18 @@ def config(tmp_path: Path, people: Path, repository: Path) -> Path:
 def run_tool(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., None]:
-    """Calls the main function of a tool, with a new folder as the current one."""
+    """Call the main function of a tool, with a new folder as the current one."""
     folder = tmp_path / "current"
     folder.mkdir()
     monkeypatch.chdir(folder)
     torch.set_num_threads(1)
+    from mmengine.visualization import Visualizer
     from mmpose.visualization import PoseLocalVisualizer
 
     def run(name: str, *arguments: object) -> None:
         # MMEngine keeps one visualizer a process, and with it the first run's folder.
-        PoseLocalVisualizer._instance_dict.clear()
+        for visualizer in (PoseLocalVisualizer, Visualizer):
+            visualizer._instance_dict.clear()
         spec = importlib.util.spec_from_file_location(
             f"tool_{name}", repository / f"tools/{name}.py"
         )
@@ -132,7 +134,7 @@ def run_tool(
 
 @pytest.fixture
 def refused(run_tool: Callable[..., None], capfd: pytest.CaptureFixture) -> Callable[..., str]:
-    """Calls a tool that must refuse its arguments, in one line and leaving nothing behind."""
+    """Call a tool that must refuse its arguments, in one line and leaving nothing behind."""
 
     def run(name: str, *arguments: object) -> str:
         capfd.readouterr()
@@ -149,7 +151,7 @@ def refused(run_tool: Callable[..., None], capfd: pytest.CaptureFixture) -> Call
 
 @pytest.fixture
 def run_process(repository: Path, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
-    """Runs a program of the tools folder in its own process, in the current folder."""
+    """Run a program of the tools folder in its own process, in the current folder."""
 
     def run(name: str, *arguments: object) -> subprocess.CompletedProcess:
         command = [str(repository / "tools" / name), *map(str, arguments)]

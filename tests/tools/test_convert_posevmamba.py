@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -50,3 +52,28 @@ def test_refuses_and_writes_nothing(run_tool, authors_nano, nano, fault, tmp_pat
     assert raised.value.code == 2 and error.startswith("error: ")
     assert ("stage9.weight" if fault == "unknown name" else str(source)) in error
     assert not destination.parent.exists()
+
+
+def test_a_destination_that_cannot_be_written(run_tool, authors_nano, tmp_path, capsys):
+    source, folder = tmp_path / "theirs.pth", tmp_path / "folder"
+    torch.save(authors_nano, source)
+    folder.mkdir()
+    for destination, words in ((folder, "is a folder"), (source / "ours.pth", str(source))):
+        with pytest.raises(SystemExit) as raised:
+            run_tool("convert_posevmamba", source, destination)
+        error = capsys.readouterr().err
+        assert raised.value.code == 2 and error.startswith("error: ") and words in error
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_an_interrupted_conversion_leaves_nothing(run_tool, authors_nano, tmp_path, monkeypatch):
+    torch.save(authors_nano, tmp_path / "theirs.pth")
+
+    def interrupted(path, content):
+        path.open("wb").write(content[:100])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_bytes", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_tool("convert_posevmamba", tmp_path / "theirs.pth", tmp_path / "new" / "ours.pth")
+    assert not list((tmp_path / "new").iterdir())

@@ -150,6 +150,7 @@ def test_refused_data(refused, config, checkpoint, people, detections):
     elsewhere = ["--cfg-options", "test_evaluator.ann_file=none.json"]
     assert "none.json does not exist" in refused("test", config, checkpoint, *elsewhere)
     assert "--dump" in refused("test", config, checkpoint, "--dump", "all.json")
+    assert "--out must name a .json" in refused("test", config, checkpoint, "--out", "all.txt")
 
     (people / "annotations/person_keypoints_val.json").write_text("[]")
     assert "person_keypoints_val.json is not a COCO" in refused("test", config, checkpoint)
@@ -161,3 +162,22 @@ def test_unreadable_image(run_tool, config, checkpoint, people, capfd):
         run_tool("test", config, checkpoint)
     assert end.value.code == 2
     assert f"error: the image {people}/val/102.jpg cannot be read" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("ending", ["yaml", "pkl"])
+def test_metrics_in_other_formats(run_tool, config, checkpoint, ending):
+    few = ["--cfg-options", "test_dataloader.dataset.indices=1"]
+    run_tool("test", config, checkpoint, "--out", f"metrics.{ending}", *few)
+    from mmengine.fileio import load
+
+    assert 0 <= load(f"metrics.{ending}")["coco/AP"] <= 1
+
+
+def test_metrics_that_cannot_be_written(run_tool, config, checkpoint, capfd):
+    Path("metrics.json").mkdir()
+    with pytest.raises(SystemExit) as end:
+        run_tool("test", config, checkpoint, "--out", "metrics.json")
+    said = capfd.readouterr()
+    assert end.value.code == 2
+    assert "boxes: ground truth" in said.out
+    assert "error: --out: " in said.err

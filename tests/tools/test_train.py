@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from hrvmamba.checkpoints import read_checkpoint
+from hrvmamba.models import HRVMamba
 
 KILL = """
 import os
@@ -219,3 +220,63 @@ def test_coco(run_tool, repository, shared, capfd):
         "boxes: detections from data/coco/person_detection_results/"
         "COCO_val2017_detections_AP_H_56_person.json" in out
     )
+
+
+INIT_CFG = "model.backbone.init_cfg.type=Pretrained"
+
+
+@pytest.mark.parametrize("key", ["load_from", "model.backbone.init_cfg.checkpoint"])
+def test_refused_weights_to_start_from(refused, config, tmp_path, key):
+    path = tmp_path / "weights.pth"
+
+    def message() -> str:
+        given = [f"{key}={path}"] + ([INIT_CFG] if "init_cfg" in key else [])
+        return refused("train", config, "--cfg-options", *given)
+
+    assert f"{path} not found" in message()
+    torch.save({"state_dict": HRVMamba("tiny").state_dict()}, path)
+    assert "it is of HRVMamba tiny, the model is nano" in message()
+    path.write_bytes(path.read_bytes()[:2000])
+    assert f"{path} is truncated" in message()
+
+
+def test_starts_from_the_weights_that_fit(run_tool, config, tmp_path, nano, authors_nano):
+    """A head of other keypoints is left out, as is the classifier of an ImageNet file."""
+    pose = {f"backbone.{name}": tensor for name, tensor in nano.state_dict().items()}
+    pose["head.final_layer.weight"] = torch.zeros(21, 8, 1, 1)
+    torch.save({"state_dict": pose}, tmp_path / "pose.pth")
+    torch.save({"model": {**authors_nano, "head.bias": torch.zeros(3)}}, tmp_path / "imagenet.pth")
+    still = [
+        "optim_wrapper.optimizer.lr=0",
+        "train_cfg.max_epochs=1",
+        "train_dataloader.batch_size=8",
+    ]
+    for name in ("pose", "imagenet"):
+        given = ["--cfg-options", *still, f"load_from={tmp_path / name}.pth"]
+        run_tool("train", config, "--work-dir", name, *given)
+        weight = read_checkpoint(f"{name}/epoch_1.pth")["state_dict"]["backbone.stem.0.0.weight"]
+        assert torch.equal(weight, nano.stem[0][0].weight)
+
+
+def test_options_that_mmengines_defaults_stand_for(run_tool, refused, config):
+    given = ["--cfg-options", "auto_scale_lr=None"]
+    assert "base_batch_size" in refused("train", config, "--auto-scale-lr", *given)
+    few = ["train_cfg.max_epochs=1", "train_dataloader.dataset.indices=4"]
+    few += ["train_dataloader.persistent_workers=True", "visualizer=None"]
+    run_tool("train", config, "--tensorboard", *given, *few)
+    assert list(Path("work_dirs/small").glob("*/vis_data/events.out.tfevents.*"))
+    assert [entry["iter"] for entry in scalars(Path("work_dirs/small")) if "loss" in entry] == [1]
+
+
+@pytest.mark.parametrize("note", ["", "elsewhere/epoch_9.pth", None])
+def test_resumes_in_spite_of_a_bad_note(run_tool, config, note):
+    few = ["--cfg-options", "train_dataloader.dataset.indices=4"]
+    run_tool("train", config, *few, "train_cfg.max_epochs=1")
+    work_dir = Path("work_dirs/small")
+    (work_dir / "epoch_1.pth").rename(work_dir / "epoch_10.pth")
+    (work_dir / "epoch_9.pth").write_bytes(b"")
+    (work_dir / "last_checkpoint").unlink()
+    if note is not None:
+        (work_dir / "last_checkpoint").write_text(note)
+    run_tool("train", config, "--resume", *few)
+    assert [entry["iter"] for entry in scalars(work_dir) if "loss" in entry] == [1, 2]

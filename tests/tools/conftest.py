@@ -16,10 +16,12 @@ import torch
 SIZE = (160, 128)
 
 CONFIG = """
-_base_ = ["{repository}/configs/synthetic/hrvmamba_nano_128x96.py"]
+_base_ = ["{repository}/configs/coco/hrvmamba_nano_256x192.py"]
 
 codec = dict(type="MSRAHeatmap", input_size=(64, 64), heatmap_size=(16, 16), sigma=1.5)
-model = dict(head=dict(decoder=codec), test_cfg=dict(flip_test=False))
+model = dict(
+    backbone=dict(drop_path_rate=0.0), head=dict(decoder=codec), test_cfg=dict(flip_test=False)
+)
 val_pipeline = [
     dict(type="LoadImage"),
     dict(type="GetBBoxCenterScale"),
@@ -33,12 +35,23 @@ train_dataloader = dict(
     batch_size=4,
     num_workers=0,
     persistent_workers=False,
-    dataset=dict(data_root=data_root, pipeline=train_pipeline),
+    dataset=dict(
+        data_root=data_root,
+        ann_file="annotations/person_keypoints_train.json",
+        data_prefix=dict(img="train/"),
+        pipeline=train_pipeline,
+    ),
 )
 val_dataloader = dict(
     num_workers=0,
     persistent_workers=False,
-    dataset=dict(data_root=data_root, pipeline=val_pipeline),
+    dataset=dict(
+        data_root=data_root,
+        ann_file="annotations/person_keypoints_val.json",
+        bbox_file=None,
+        data_prefix=dict(img="val/"),
+        pipeline=val_pipeline,
+    ),
 )
 test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + "annotations/person_keypoints_val.json")
@@ -47,6 +60,7 @@ test_evaluator = val_evaluator
 train_cfg = dict(max_epochs=2, val_interval=1)
 param_scheduler = [dict(type="MultiStepLR", begin=0, end=3, milestones=[1], by_epoch=True)]
 default_hooks = dict(logger=dict(interval=1))
+randomness = dict(seed=0)
 """
 
 

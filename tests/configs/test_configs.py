@@ -49,15 +49,16 @@ def test_loads_and_builds(path):
     assert sum(value.numel() for value in model.backbone.parameters()) == parameters
     assert model.backbone.out_channels == (width,)
     assert model.head.in_channels == width
-    input_width, input_height = config.codec.input_size
-    assert config.codec.heatmap_size == (input_width // 4, input_height // 4)
+    codec = config.model.head.decoder
+    input_width, input_height = codec.input_size
+    map_size = codec.get("heatmap_size") or config.model.head.in_featuremap_size
+    assert map_size == (input_width // 4, input_height // 4)
     for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
         (affine,) = [
             step for step in config[name].dataset.pipeline if step["type"] == "TopdownAffine"
         ]
-        assert affine.input_size == config.codec.input_size
-    assert config.model.head.decoder == config.codec
-    assert config.train_dataloader.dataset.pipeline[-2].encoder == config.codec
+        assert affine.input_size == codec.input_size
+    assert config.train_dataloader.dataset.pipeline[-2].encoder == codec
     assert config.custom_imports.imports == ["hrvmamba"]
 
 
@@ -65,7 +66,7 @@ def test_loads_and_builds(path):
 def test_coco_recipe(arch, size):
     config = load(arch, size)
     height, width = map(int, size.split("x"))
-    assert config.codec == {
+    assert config.model.head.decoder == {
         "type": "MSRAHeatmap",
         "input_size": (width, height),
         "heatmap_size": (width // 4, height // 4),

@@ -58,6 +58,8 @@ val_evaluator = dict(ann_file=data_root + "annotations/person_keypoints_val.json
 test_evaluator = val_evaluator
 
 train_cfg = dict(max_epochs=2, val_interval=1)
+optim_wrapper = dict(optimizer=dict(lr=1e-3))
+auto_scale_lr = dict(base_batch_size=32)
 param_scheduler = [dict(type="MultiStepLR", begin=0, end=3, milestones=[1], by_epoch=True)]
 default_hooks = dict(logger=dict(interval=1))
 randomness = dict(seed=0)

@@ -25,7 +25,7 @@ class RecordLossHook(Hook):
 DETERMINISTIC = """
 custom_imports = dict(imports=["hrvmamba", "record_loss_hook"], allow_failed_imports=False)
 custom_hooks = [dict(type="RecordLossHook")]
-model = dict(backbone=dict(norm_eval=True), head=dict(decoder=codec))
+model = dict(backbone=dict(norm_eval=True, drop_path_rate=0.0), head=dict(decoder=codec))
 train_dataloader["sampler"] = dict(shuffle=False)
 """
 

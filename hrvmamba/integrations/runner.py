@@ -1,9 +1,11 @@
 """MMEngine's runner: several processes on any machine, and checkpoints written whole."""
 
+import atexit
 import os
 from pathlib import Path
 
 import torch
+import torch.distributed
 from mmengine.config import Config
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.runner import Runner
@@ -60,6 +62,9 @@ def build_runner(config: Config) -> Runner:
     register_backend("local", WholeFileBackend, prefixes="", force=True)
     if config.launcher == "mpi":  # the one launcher whose local rank MMEngine does not pass on
         os.environ.setdefault("LOCAL_RANK", os.environ["OMPI_COMM_WORLD_LOCAL_RANK"])
+    if config.launcher != "none":
+        # Left to the interpreter's end, the group's threads can abort a run that has succeeded.
+        atexit.register(_leave_group)
     if config.launcher == "none" or torch.cuda.is_available():
         return Runner.from_cfg(config)
 
@@ -77,3 +82,8 @@ def build_runner(config: Config) -> Runner:
         return Runner.from_cfg(config)
     finally:
         torch.cuda.set_device = set_device
+
+
+def _leave_group() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

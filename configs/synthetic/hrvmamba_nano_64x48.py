@@ -1,5 +1,5 @@
-# A short training on drawn people, for a CPU: small crops, and MMPose's SimCC head, which learns
-# from fewer of them than heatmaps do. It shows that everything works, not what HRVMamba can do.
+# A short training on drawn people, for a CPU: small crops, and MMPose's SimCC head, whose sub-pixel
+# bins suit them. It shows that everything works, not what HRVMamba can do.
 _base_ = [
     "../_base_/schedule_adamw_210e.py",
     "../_base_/coco_256x192.py",

@@ -63,7 +63,7 @@ def deform_sample(value: Tensor, offset_mask: Tensor, groups: int) -> Tensor:
 def deform_sample_reference(value: Tensor, offset_mask: Tensor, groups: int) -> Tensor:
     """:func:`deform_sample` in plain PyTorch ops, for unchecked arguments."""
     batch, height, width, channels = value.shape
-    if value.numel() == 0:
+    if value.numel() == 0:  # grid_sample takes no empty maps; this keeps the graph
         return value * offset_mask.sum()
     dtype = compute_dtype(value, offset_mask)
     device = value.device

@@ -3,7 +3,6 @@
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hrvmamba.layers.depthwise_conv import DepthwiseConv
@@ -84,7 +83,7 @@ class DSS2D(nn.Module):
         """Map x ``(B, H, W, C)``, already normalised, to ``(B, H, W, C)``."""
         value = self.in_proj(x)
         offset_mask = self.offset_mask(self.offset_conv(value))
-        u = F.silu(deform_sample(value, offset_mask, self.groups))
+        u = deform_sample(value, offset_mask, self.groups, activation="silu")
         ssm_params = self.x_proj(u).unflatten(-1, (DIRECTIONS, -1))
         y = selective_scan_2d(u, ssm_params, self.dt_weight, self.dt_bias, self.A_log, self.Dskip)
         return self.drop(self.out_proj(self.se(self.out_norm(y))))

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hrvmamba.ops.backend import runs_native
 from hrvmamba.ops.checks import check_same_device, check_tensor
 from hrvmamba.ops.precision import compute_dtype
 
@@ -14,7 +15,13 @@ OFFSET_MASK_CHANNELS = 3 * POINTS
 """Columns that a group takes of ``offset_mask``: 9 pairs (dx, dy), then 9 masks."""
 
 
-def deform_sample(value: Tensor, offset_mask: Tensor, groups: int) -> Tensor:
+ACTIVATIONS = (None, "silu")
+"""What may follow the sampling."""
+
+
+def deform_sample(
+    value: Tensor, offset_mask: Tensor, groups: int, activation: str | None = None
+) -> Tensor:
     """Sample a map at nine moved points around each position and add the samples up, weighted.
 
     For every group g and position p of the map::
@@ -31,13 +38,16 @@ def deform_sample(value: Tensor, offset_mask: Tensor, groups: int) -> Tensor:
             group g, ``27g + 2k + 1`` its dy, both in pixels and unbounded; ``27g + 18 + k`` is its
             mask, unbounded. Further columns are padding and are not read.
         groups: number of groups; divides D.
+        activation: ``None``, or ``"silu"`` to return ``SiLU(out)``.
 
     Returns:
-        ``(B, H, W, D)``, of the type of ``value``. Half types are computed in float32.
+        ``(B, H, W, D)``, of the type of ``value``. Half types are computed in float32. The same
+        arguments give the same bits, forward and backward, with any number of threads.
 
     Raises:
         TypeError: an argument is not a floating tensor, or ``groups`` is not an int.
-        ValueError: an argument's shape does not fit, or the devices differ.
+        ValueError: an argument's shape does not fit, the devices differ, or ``activation`` is not
+            one of these.
     """
     check_tensor("value", value, [("B", None), ("H", None), ("W", None), ("D", None)])
     batch, height, width, channels = value.shape
@@ -57,7 +67,12 @@ def deform_sample(value: Tensor, offset_mask: Tensor, groups: int) -> Tensor:
             f"got {offset_mask.shape[-1]}"
         )
     check_same_device(value=value, offset_mask=offset_mask)
-    return deform_sample_reference(value, offset_mask, groups)
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"activation must be one of {ACTIVATIONS}, got {activation!r}")
+    if runs_native(value.device):
+        return torch.ops.hrvmamba.deform_sample(value, offset_mask, groups, activation == "silu")
+    out = deform_sample_reference(value, offset_mask, groups)
+    return F.silu(out) if activation == "silu" else out
 
 
 def deform_sample_reference(value: Tensor, offset_mask: Tensor, groups: int) -> Tensor:

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from hrvmamba.ops.backend import runs_native
 from hrvmamba.ops.checks import check_same_device, check_tensor
 from hrvmamba.ops.linear_recurrence import linear_recurrence
 from hrvmamba.ops.precision import compute_dtype, no_autocast
@@ -43,7 +44,8 @@ def selective_scan_2d(
 
     Returns:
         ``(B, H, W, D)``, of the type of ``u``. It is computed in float32, or in float64 if an
-        argument is of it, also under autocast.
+        argument is of it, also under autocast. The same arguments give the same bits, forward and
+        backward, with any number of threads.
 
     Raises:
         TypeError: an argument is not a floating tensor.
@@ -64,7 +66,10 @@ def selective_scan_2d(
     check_same_device(
         u=u, ssm_params=ssm_params, dt_weight=dt_weight, dt_bias=dt_bias, A_log=A_log, D=D
     )
-    return selective_scan_2d_reference(u, ssm_params, dt_weight, dt_bias, A_log, D)
+    arguments = (u, ssm_params, dt_weight, dt_bias, A_log, D)
+    if runs_native(u.device):
+        return torch.ops.hrvmamba.selective_scan_2d(*arguments)
+    return selective_scan_2d_reference(*arguments)
 
 
 def selective_scan_2d_reference(

@@ -1,0 +1,2 @@
+#define HRVMAMBA_INSTRUCTION_SET portable
+#include "kernel_table.h"

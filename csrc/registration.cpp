@@ -1,0 +1,37 @@
+// The operators' schemas, each once. Their kernels are registered beside their host functions.
+#include <torch/csrc/stable/library.h>
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+STABLE_TORCH_LIBRARY(hrvmamba, m) {
+  m.def("deform_sample(Tensor value, Tensor offset_mask, SymInt groups, bool silu) -> Tensor");
+  m.def(
+      "deform_sample_backward(Tensor grad_out, Tensor value, Tensor offset_mask, SymInt groups, "
+      "bool silu) -> (Tensor, Tensor)");
+  m.def(
+      "selective_scan_2d(Tensor u, Tensor ssm_params, Tensor dt_weight, Tensor dt_bias, "
+      "Tensor A_log, Tensor D) -> Tensor");
+  m.def(
+      "selective_scan_2d_backward(Tensor grad_y, Tensor u, Tensor ssm_params, Tensor dt_weight, "
+      "Tensor dt_bias, Tensor A_log, Tensor D) -> "
+      "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)");
+}
+
+// Importing hrvmamba._C loads the library, which registers the operators. The module says for which
+// devices: the names that torch.device.type has, with spaces between them.
+PyMODINIT_FUNC PyInit__C(void) {
+  static PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_C", nullptr, -1, nullptr,
+                                   nullptr, nullptr, nullptr, nullptr};
+  PyObject* module = PyModule_Create(&definition);
+#ifdef HRVMAMBA_CUDA
+  const char* devices = "cpu cuda";
+#else
+  const char* devices = "cpu";
+#endif
+  if (module != nullptr && PyModule_AddStringConstant(module, "devices", devices) != 0) {
+    Py_DECREF(module);
+    return nullptr;
+  }
+  return module;
+}

@@ -1,0 +1,72 @@
+"""Which implementation of the ops runs: the compiled kernels or plain PyTorch."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+BACKENDS = ("native", "reference")
+"""Names that :func:`backend` takes."""
+
+_HOW_TO_BUILD = "pip install --no-build-isolation hrvmamba's source folder, with a C++ compiler"
+
+
+class _Choice:
+    forced: str | None = None
+    warned = False
+
+
+def _load() -> tuple[tuple[str, ...], str]:
+    """Load the kernels: the device types they run on, and why there are none where there are none."""
+    try:
+        from hrvmamba import _C
+    except ImportError as error:
+        return (), f"hrvmamba._C does not import ({error})"
+    import hrvmamba.ops.registrations  # noqa: F401 (completes the operators of _C)
+
+    return tuple(_C.devices.split()), ""
+
+
+NATIVE_DEVICES, _WHY_NOT = _load()
+"""Device types that compiled kernels are built for, as ``torch.device.type``."""
+
+
+@contextmanager
+def backend(name: str) -> Iterator[None]:
+    """Choose what the ops run with inside a ``with`` block.
+
+    By default the compiled kernels run wherever they are built for the tensors' device, and plain
+    PyTorch ops elsewhere.
+
+    Args:
+        name: ``"native"``, the compiled kernels (where they are missing, PyTorch ops run, after one
+            warning that names how to build them), or ``"reference"``, plain PyTorch ops.
+
+    Raises:
+        ValueError: name is not one of these.
+    """
+    if name not in BACKENDS:
+        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {name!r}")
+    before, _Choice.forced = _Choice.forced, name
+    try:
+        yield
+    finally:
+        _Choice.forced = before
+
+
+def runs_native(device: torch.device) -> bool:
+    """Whether the compiled kernels are to run for tensors on a device."""
+    if _Choice.forced == "reference":
+        return False
+    if device.type in NATIVE_DEVICES:
+        return True
+    if _Choice.forced == "native" and not _Choice.warned:
+        _Choice.warned = True
+        reason = _WHY_NOT or f"the kernels are built for {', '.join(NATIVE_DEVICES)} alone"
+        warnings.warn(
+            f"no native ops for {device.type}: {reason}. To build them: {_HOW_TO_BUILD}. "
+            "The reference runs instead.",
+            stacklevel=3,
+        )
+    return False

@@ -9,8 +9,6 @@ import torch
 BACKENDS = ("native", "reference")
 """Names that :func:`backend` takes."""
 
-_HOW_TO_BUILD = "pip install --no-build-isolation hrvmamba's source folder, with a C++ compiler"
-
 
 class _Choice:
     forced: str | None = None
@@ -18,7 +16,7 @@ class _Choice:
 
 
 def _load() -> tuple[tuple[str, ...], str]:
-    """Load the kernels: the device types they run on, and why there are none where there are none."""
+    """Load the kernels. Returns the device types they run on, and why there are none."""
     try:
         from hrvmamba import _C
     except ImportError as error:
@@ -36,12 +34,11 @@ NATIVE_DEVICES, _WHY_NOT = _load()
 def backend(name: str) -> Iterator[None]:
     """Choose what the ops run with inside a ``with`` block.
 
-    By default the compiled kernels run wherever they are built for the tensors' device, and plain
-    PyTorch ops elsewhere.
+    By default the compiled kernels run wherever they are built for the tensors' device. Elsewhere
+    plain PyTorch ops run, after one warning that names how to build the kernels.
 
     Args:
-        name: ``"native"``, the compiled kernels (where they are missing, PyTorch ops run, after one
-            warning that names how to build them), or ``"reference"``, plain PyTorch ops.
+        name: ``"native"``, the default, or ``"reference"``, plain PyTorch ops everywhere.
 
     Raises:
         ValueError: name is not one of these.
@@ -61,12 +58,13 @@ def runs_native(device: torch.device) -> bool:
         return False
     if device.type in NATIVE_DEVICES:
         return True
-    if _Choice.forced == "native" and not _Choice.warned:
+    if device.type != "meta" and not _Choice.warned:
         _Choice.warned = True
         reason = _WHY_NOT or f"the kernels are built for {', '.join(NATIVE_DEVICES)} alone"
         warnings.warn(
-            f"no native ops for {device.type}: {reason}. To build them: {_HOW_TO_BUILD}. "
-            "The reference runs instead.",
+            f"no native ops for {device.type}: {reason}. To build them: pip install -v the source "
+            "folder of hrvmamba, beside torch >= 2.10 and with a C++ compiler. Plain PyTorch ops "
+            "run instead: the same results, several times slower.",
             stacklevel=3,
         )
     return False

@@ -4,6 +4,8 @@ from torch.autograd import gradcheck
 
 from hrvmamba.ops import deform_sample
 
+pytestmark = pytest.mark.usefixtures("each_backend")
+
 
 def sample_inputs(batch, height, width, channels, groups, dtype=torch.float64, spread=1.0):
     columns = -(-27 * groups // 8) * 8
@@ -74,6 +76,27 @@ def test_gradients(shape):
     assert gradcheck(lambda *tensors: deform_sample(*tensors, groups), (value, offset_mask))
 
 
+@pytest.mark.parametrize("channels", [4, 21, 64])
+def test_silu_may_follow(channels):
+    value, offset_mask, _ = sample_inputs(2, 4, 5, channels, 1)
+    out = deform_sample(value, offset_mask, 1, activation="silu")
+    expected = torch.nn.functional.silu(deform_sample(value, offset_mask, 1))
+    torch.testing.assert_close(out, expected)
+    weights = torch.randn_like(out)
+    grads = torch.autograd.grad((out * weights).sum(), (value, offset_mask))
+    expected_grads = torch.autograd.grad((expected * weights).sum(), (value, offset_mask))
+    torch.testing.assert_close(grads, expected_grads)
+
+
+def test_points_that_are_nowhere_count_zero():
+    """Offsets that lead out of the map by a pixel or more, however far."""
+    value = torch.ones(1, 3, 4, 2)
+    offset_mask = torch.ones(1, 3, 4, 27)
+    for dx in (6.0, -6.0, 1e30, -1e30):
+        offset_mask[..., :18:2] = dx
+        assert (deform_sample(value, offset_mask, 1) == 0).all()
+
+
 def test_padding_columns_are_not_read():
     value, offset_mask, groups = sample_inputs(1, 4, 4, 4, 2)
     changed = offset_mask.detach().clone()
@@ -114,6 +137,7 @@ def test_half_types_compute_in_float32(dtype):
         (dict(value=torch.zeros(1, 4, 4, 4).long()), TypeError, "value must be one of float16"),
         (dict(value=[1.0]), TypeError, "value must be a torch.Tensor, got list"),
         (dict(groups=3), ValueError, "groups must divide the D = 4 channels of value, got 3"),
+        (dict(activation="relu"), ValueError, r"activation must be one of .*'silu'.* got 'relu'"),
         (dict(groups=2.0), TypeError, "groups must be an int, got float"),
         (dict(offset_mask=torch.zeros(1, 4, 4, 53)), ValueError, r"at least 27\*groups = 54 .*53"),
         (dict(offset_mask=torch.zeros(1, 4, 3, 56)), ValueError, r"W = 4.*got \(1, 4, 3, 56\)"),

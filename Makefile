@@ -7,6 +7,8 @@ STAMP := $(VENV)/.complete
 PYTHON ?=
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-input
 
+CSRC := $(wildcard csrc/*.cpp csrc/*/*)
+
 DEMO_CONFIG := configs/synthetic/hrvmamba_nano_64x48.py
 DEMO_DATA := data/synthetic_people
 DEMO_DIR := work_dirs/demo
@@ -57,7 +59,7 @@ check-python:
 	fi
 
 # The stamp is written last: an interrupted installation goes on where it stopped.
-$(STAMP): requirements.txt requirements-no-deps.txt setup.py pyproject.toml
+$(STAMP): requirements.txt requirements-no-deps.txt setup.py pyproject.toml $(CSRC)
 	@rm -f $@
 	@if ! $(BIN)/python -c 'import pip' 2>/dev/null; then \
 	    python=$$(sh -c "$$FIND_PYTHON") || exit 1; \
@@ -67,7 +69,9 @@ $(STAMP): requirements.txt requirements-no-deps.txt setup.py pyproject.toml
 	@echo "Installing the pinned packages (the first time, about 3 GB are downloaded)"
 	@$(PIP_INSTALL) -r requirements.txt
 	@$(PIP_INSTALL) --no-deps -r requirements-no-deps.txt
-	@$(PIP_INSTALL) --no-deps --no-build-isolation -e .
+	@$(PIP_INSTALL) --verbose --no-deps --no-build-isolation -e . >$(VENV)/build.log 2>&1 \
+	    || { cat $(VENV)/build.log; exit 1; }
+	@grep -o 'hrvmamba: .*' $(VENV)/build.log || true  # what setup.py decided about the kernels
 	@touch $@
 
 .PHONY: test
@@ -78,11 +82,13 @@ test: setup lint  ## Lint, then run the tests
 lint: $(STAMP)  ## Check style and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror $(CSRC)
 
 .PHONY: format
 format: $(STAMP)  ## Mend style and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CSRC)
 
 .PHONY: demo
 demo: setup  ## Draw synthetic people, train on them, test, draw the predictions

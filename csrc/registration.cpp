@@ -21,8 +21,8 @@ STABLE_TORCH_LIBRARY(hrvmamba, m) {
 // Importing hrvmamba._C loads the library, which registers the operators. The module says for which
 // devices: the names that torch.device.type has, with spaces between them.
 PyMODINIT_FUNC PyInit__C(void) {
-  static PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_C", nullptr, -1, nullptr,
-                                   nullptr, nullptr, nullptr, nullptr};
+  static PyModuleDef definition = {
+      PyModuleDef_HEAD_INIT, "_C", nullptr, -1, nullptr, nullptr, nullptr, nullptr, nullptr};
   PyObject* module = PyModule_Create(&definition);
 #ifdef HRVMAMBA_CUDA
   const char* devices = "cpu cuda";

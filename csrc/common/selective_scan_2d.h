@@ -46,8 +46,8 @@ struct ScanPath {
 // Direction 0 walks row by row, 1 column by column, 2 is 0 reversed and 3 is 1 reversed.
 HRVMAMBA_HOST_DEVICE inline ScanPath scan_path(int direction, int64_t height, int64_t width) {
   const bool columns = direction % 2 == 1;
-  ScanPath path = columns ? ScanPath{0, width, 1, height, width}
-                          : ScanPath{0, height, width, width, 1};
+  ScanPath path =
+      columns ? ScanPath{0, width, 1, height, width} : ScanPath{0, height, width, width, 1};
   if (direction >= 2) {
     path.first = height * width - 1;
     path.line_stride = -path.line_stride;

@@ -21,8 +21,7 @@ struct ScanTensors {
         D(contiguous_as(D_, type)) {
     STD_TORCH_CHECK(u.dim() == 4 && dt_weight.dim() == 3 && A_log.dim() == 3,
                     "u, dt_weight or A_log has the wrong number of dimensions");
-    sizes = {u.size(0),         u.size(1),      u.size(2), u.size(3),
-             dt_weight.size(2), A_log.size(2)};
+    sizes = {u.size(0), u.size(1), u.size(2), u.size(3), dt_weight.size(2), A_log.size(2)};
     const int64_t channels = sizes.channels;
     check_shape("ssm_params", ssm_params,
                 {sizes.batch, sizes.height, sizes.width, kDirections, sizes.params()});

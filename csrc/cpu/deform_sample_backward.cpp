@@ -11,8 +11,7 @@ template <typename T>
 void run(const SampleTensors& tensors, const Tensor& grad_out, const Tensor& grad_value,
          const Tensor& grad_offset_mask) {
   const SampleArguments<T> arguments = tensors.arguments<T>();
-  const SampleGradients<T> gradients{grad_out.const_data_ptr<T>(),
-                                     grad_value.mutable_data_ptr<T>(),
+  const SampleGradients<T> gradients{grad_out.const_data_ptr<T>(), grad_value.mutable_data_ptr<T>(),
                                      grad_offset_mask.mutable_data_ptr<T>()};
   const int64_t groups = arguments.sizes.groups;
   torch::stable::parallel_for(
@@ -33,8 +32,8 @@ std::tuple<Tensor, Tensor> deform_sample_backward(const Tensor& grad_out, const 
   check_shape("grad_out", grad_map, {sizes.batch, sizes.height, sizes.width, sizes.channels});
   const Tensor grad_value =
       zeros(grad_map, {sizes.batch, sizes.height, sizes.width, sizes.channels}, type);
-  const Tensor grad_offset_mask = zeros(
-      grad_map, {sizes.batch, sizes.height, sizes.width, sizes.offset_mask_columns}, type);
+  const Tensor grad_offset_mask =
+      zeros(grad_map, {sizes.batch, sizes.height, sizes.width, sizes.offset_mask_columns}, type);
   if (grad_map.numel() > 0) {
     type == ScalarType::Double ? run<double>(tensors, grad_map, grad_value, grad_offset_mask)
                                : run<float>(tensors, grad_map, grad_value, grad_offset_mask);

@@ -11,8 +11,7 @@ namespace {
 template <typename T, int kVectors, bool kPart>
 inline void scatter(const PointSet<T>& points, const T (*weight)[kPointLanes], bool silu,
                     const T* map, T* grad_map, const T* grad_out, int64_t stride,
-                    Channels<T, kVectors, kPart> channels,
-                    Vector<T>* products) {
+                    Channels<T, kVectors, kPart> channels, Vector<T>* products) {
   Vector<T> grad[kVectors];
   channels.load(grad_out, grad);
   if (silu) {
@@ -46,20 +45,20 @@ void sample_backward(const SampleArguments<T>& arguments, const SampleGradients<
   const int64_t map = sample * sizes.length() * sizes.channels;
   for (int64_t token = 0; token < sizes.length(); ++token) {
     const int64_t row = token / sizes.width, column = token % sizes.width;
-    const int64_t at = (sample * sizes.length() + token) * sizes.offset_mask_columns +
-                       group * kOffsetMaskColumns;
+    const int64_t at =
+        (sample * sizes.length() + token) * sizes.offset_mask_columns + group * kOffsetMaskColumns;
     const PointSet<T> points(sizes, arguments.offset_mask + at, row, column);
     T weight[kCorners][kPointLanes];
     masked_weights(points, weight);
     constexpr int64_t kProducts = round_up_to_lanes<T>(kCorners * kPoints);
     Vector<T> products[kProducts] = {};  // (corner, point)
-    for_each_channels<T>(
-        first, first + sizes.group_channels(), [&](int64_t channel, auto channels) {
-          scatter(points, weight, sizes.silu, arguments.value + map + channel,
-                  gradients.grad_value + map + channel,
-                  gradients.grad_out + map + token * sizes.channels + channel, sizes.channels,
-                  channels, products);
-        });
+    for_each_channels<T>(first, first + sizes.group_channels(),
+                         [&](int64_t channel, auto channels) {
+                           scatter(points, weight, sizes.silu, arguments.value + map + channel,
+                                   gradients.grad_value + map + channel,
+                                   gradients.grad_out + map + token * sizes.channels + channel,
+                                   sizes.channels, channels, products);
+                         });
     T dots[kProducts];
     sum_lanes_each<T>(reinterpret_cast<const T*>(products), kCorners * kPoints, dots);
     typename PointSet<T>::Points grad_mask = {}, grad_x = {}, grad_y = {};

@@ -35,8 +35,8 @@ struct PointSet {
   using Integers = typename PointTraits<T>::Integers;
 
   Points mask;
-  Points weight[kCorners];      // bilinear, without the mask
-  Points slope_x[kCorners];     // d weight / d x
+  Points weight[kCorners];   // bilinear, without the mask
+  Points slope_x[kCorners];  // d weight / d x
   Points slope_y[kCorners];
   Integers position[kCorners];  // of the token in the map
 
@@ -97,8 +97,7 @@ struct PointSet {
 // The samples of some channels of a token, before SiLU. `map` is the sample's first token, at these
 // channels; `weight` the corners' weights times the masks.
 template <typename T, int kVectors, bool kPart>
-inline void gather(const PointSet<T>& points, const T (*weight)[kPointLanes],
-                   const T* map,
+inline void gather(const PointSet<T>& points, const T (*weight)[kPointLanes], const T* map,
                    int64_t stride, Channels<T, kVectors, kPart> channels, Vector<T>* result) {
   Vector<T> odd[kVectors] = {};  // a second sum shortens the chain of additions
   for (int v = 0; v < kVectors; ++v) result[v] = Vector<T>{};

@@ -10,7 +10,7 @@ namespace HRVMAMBA_INSTRUCTION_SET {
 template <typename T>
 const Kernels<T>& kernels() {
   static constexpr Kernels<T> table{
-      kMaxChannels<T>,      scan_scratch<T>, scan_backward_scratch<T>, scan<T>,
+      kMaxChannels<T>,  scan_scratch<T>, scan_backward_scratch<T>, scan<T>,
       scan_backward<T>, sample<T>,       sample_backward<T>,
   };
   return table;

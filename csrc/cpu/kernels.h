@@ -10,10 +10,10 @@ namespace hrvmamba {
 
 template <typename T>
 struct ScanGradients {
-  const T* grad_y;   // (batch, height, width, channels)
-  T* grad_u;         // (batch, height, width, channels)
-  T* grad_params;    // (blocks, batch, height, width, 4, params): a part for each block of channels
-  T* grad_weights;   // (batch, 4, dt_rank + d_state + 2, channels): dt_weight, dt_bias, A_log, D
+  const T* grad_y;  // (batch, height, width, channels)
+  T* grad_u;        // (batch, height, width, channels)
+  T* grad_params;   // (blocks, batch, height, width, 4, params): a part for each block of channels
+  T* grad_weights;  // (batch, 4, dt_rank + d_state + 2, channels): dt_weight, dt_bias, A_log, D
 };
 
 template <typename T>
@@ -32,7 +32,8 @@ struct Kernels {
   // Elements of scratch memory for a task of the scan, forward and backward.
   int64_t (*scan_scratch)(const ScanSizes&);
   int64_t (*scan_backward_scratch)(const ScanSizes&);
-  // Walk `directions` of them from `direction` on, and store (first of them) or add to y, of u's shape.
+  // Walk `directions` of them from `direction` on, and store (first of them) or add to y, of u's
+  // shape.
   void (*scan)(const ScanArguments<T>&, int64_t sample, int64_t channel, int direction,
                int directions, T* y, T* scratch);
   void (*scan_backward)(const ScanArguments<T>&, const ScanGradients<T>&, int64_t sample,

@@ -37,8 +37,7 @@ Tensor selective_scan_2d(const Tensor& u, const Tensor& ssm_params, const Tensor
   const ScalarType type = compute_type({u, ssm_params, dt_weight, dt_bias, A_log, D});
   const ScanTensors tensors(u, ssm_params, dt_weight, dt_bias, A_log, D, type);
   const ScanSizes& sizes = tensors.sizes;
-  const Tensor y =
-      empty(tensors.u, {sizes.batch, sizes.height, sizes.width, sizes.channels}, type);
+  const Tensor y = empty(tensors.u, {sizes.batch, sizes.height, sizes.width, sizes.channels}, type);
   if (y.numel() > 0) type == ScalarType::Double ? run<double>(tensors, y) : run<float>(tensors, y);
   return as_type(y, u.scalar_type());
 }

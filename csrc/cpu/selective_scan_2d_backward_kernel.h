@@ -20,8 +20,8 @@ int64_t scan_backward_scratch(const ScanSizes& sizes) {
 template <typename T, int kVectors, bool kPart>
 class ScanBackward {
  public:
-  ScanBackward(const ScanArguments<T>& arguments, const ScanGradients<T>& gradients,
-               int64_t sample, int64_t channel, Channels<T, kVectors, kPart> channels, T* scratch)
+  ScanBackward(const ScanArguments<T>& arguments, const ScanGradients<T>& gradients, int64_t sample,
+               int64_t channel, Channels<T, kVectors, kPart> channels, T* scratch)
       : sizes_(arguments.sizes),
         channels_(channels),
         arguments_(arguments),
@@ -79,8 +79,9 @@ class ScanBackward {
         for (int64_t n = 0; n < d_state; ++n) {
           for (int v = 0; v < kVectors; ++v) {
             const int64_t at = n * kStride + v * kLanes<T>;
-            store_vector(states + at, exp(dt[v] * load_vector(weights.A + at)) * load_vector(before + at) +
-                                   dt[v] * u[v] * B[n]);
+            store_vector(states + at,
+                         exp(dt[v] * load_vector(weights.A + at)) * load_vector(before + at) +
+                             dt[v] * u[v] * B[n]);
           }
         }
         before = states;
@@ -157,7 +158,8 @@ class ScanBackward {
           for (int v = 0; v < kVectors; ++v) {
             const int64_t at = rank * kStride + v * kLanes<T>;
             grad_low += load_vector(weights.dt_weight + at) * grad_dt[v];
-            store_vector(grad_dt_weight_ + at, load_vector(grad_dt_weight_ + at) + grad_dt[v] * low);
+            store_vector(grad_dt_weight_ + at,
+                         load_vector(grad_dt_weight_ + at) + grad_dt[v] * low);
           }
           store_vector(products_ + rank * kLanes<T>, grad_low);
         }
@@ -220,12 +222,11 @@ class ScanBackward {
 template <typename T>
 void scan_backward(const ScanArguments<T>& arguments, const ScanGradients<T>& gradients,
                    int64_t sample, int64_t channel, T* scratch) {
-  for_each_channels<T>(channel, scan_block_end<T>(arguments.sizes, channel),
-                       [&](int64_t first, auto channels) {
-                         ScanBackward backward(arguments, gradients, sample, first, channels,
-                                               scratch);
-                         backward.run(first == channel);
-                       });
+  for_each_channels<T>(
+      channel, scan_block_end<T>(arguments.sizes, channel), [&](int64_t first, auto channels) {
+        ScanBackward backward(arguments, gradients, sample, first, channels, scratch);
+        backward.run(first == channel);
+      });
 }
 
 }  // namespace

@@ -30,12 +30,13 @@ struct BlockWeights {
     transpose(arguments.dt_weight + first * sizes.dt_rank, sizes.dt_rank, channels.size(),
               dt_weight);
     transpose(arguments.A_log + first * sizes.d_state, sizes.d_state, channels.size(), A);
-    for (int64_t i = 0; i < sizes.d_state * kStride; i += kLanes<T>) store_vector(A + i, -exp(load_vector(A + i)));
+    for (int64_t i = 0; i < sizes.d_state * kStride; i += kLanes<T>)
+      store_vector(A + i, -exp(load_vector(A + i)));
     channels.load(arguments.dt_bias + first, dt_bias);
     channels.load(arguments.D + first, D);
   }
 
-  static void transpose(const T* source, int64_t columns, int rows, T* target) {
+  static void transpose(const T* source, int64_t columns, int64_t rows, T* target) {
     for (int64_t column = 0; column < columns; ++column) {
       for (int64_t row = 0; row < kStride; ++row) {
         target[column * kStride + row] = row < rows ? source[row * columns + column] : T(0);
@@ -58,7 +59,8 @@ struct BlockWeights {
 
 template <typename T, int kVectors, bool kPart, bool kOneState>
 void scan_direction(const ScanArguments<T>& arguments, int64_t sample, int64_t channel,
-                    int direction, bool add, Channels<T, kVectors, kPart> channels, T* y, T* scratch) {
+                    int direction, bool add, Channels<T, kVectors, kPart> channels, T* y,
+                    T* scratch) {
   const ScanSizes& sizes = arguments.sizes;
   const int64_t d_state = kOneState ? 1 : sizes.d_state;
   const int64_t params = sizes.params();
@@ -75,8 +77,8 @@ void scan_direction(const ScanArguments<T>& arguments, int64_t sample, int64_t c
     for (int64_t i = 0; i < d_state * kStride; ++i) states[i] = 0;
   }
   const T* u_map = arguments.u + sample * sizes.length() * sizes.channels + channel;
-  const T* params_map = arguments.ssm_params +
-                        (sample * sizes.length() * kDirections + direction) * params;
+  const T* params_map =
+      arguments.ssm_params + (sample * sizes.length() * kDirections + direction) * params;
   T* y_map = y + sample * sizes.length() * sizes.channels + channel;
   const ScanPath path = scan_path(direction, sizes.height, sizes.width);
   for (int64_t line = 0; line < path.lines; ++line) {
@@ -98,8 +100,9 @@ void scan_direction(const ScanArguments<T>& arguments, int64_t sample, int64_t c
         for (int64_t n = 0; n < d_state; ++n) {
           for (int v = 0; v < kVectors; ++v) {
             const int64_t at = n * kStride + v * kLanes<T>;
-            const Vector<T> state = exp(dt[v] * load_vector(weights.A + at)) * load_vector(states + at) +
-                                    dt[v] * u[v] * B[n];
+            const Vector<T> state =
+                exp(dt[v] * load_vector(weights.A + at)) * load_vector(states + at) +
+                dt[v] * u[v] * B[n];
             store_vector(states + at, state);
             out[v] += state * C[n];
           }
@@ -117,8 +120,9 @@ void scan_direction(const ScanArguments<T>& arguments, int64_t sample, int64_t c
 }
 
 template <typename T, int kVectors, bool kPart>
-void scan_channels(const ScanArguments<T>& arguments, int64_t sample, int64_t channel, int direction,
-                int directions, Channels<T, kVectors, kPart> channels, T* y, T* scratch) {
+void scan_channels(const ScanArguments<T>& arguments, int64_t sample, int64_t channel,
+                   int direction, int directions, Channels<T, kVectors, kPart> channels, T* y,
+                   T* scratch) {
   for (int k = 0; k < directions; ++k) {
     if (arguments.sizes.d_state == 1) {
       scan_direction<T, kVectors, kPart, true>(arguments, sample, channel, direction + k, k > 0,
@@ -144,11 +148,10 @@ int64_t scan_scratch(const ScanSizes& sizes) {
 template <typename T>
 void scan(const ScanArguments<T>& arguments, int64_t sample, int64_t channel, int direction,
           int directions, T* y, T* scratch) {
-  for_each_channels<T>(channel, scan_block_end<T>(arguments.sizes, channel),
-                       [&](int64_t first, auto channels) {
-                         scan_channels(arguments, sample, first, direction, directions, channels,
-                                       y, scratch);
-                       });
+  for_each_channels<T>(
+      channel, scan_block_end<T>(arguments.sizes, channel), [&](int64_t first, auto channels) {
+        scan_channels(arguments, sample, first, direction, directions, channels, y, scratch);
+      });
 }
 
 }  // namespace

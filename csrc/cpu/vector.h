@@ -77,12 +77,12 @@ template <int kBit>
 inline Vector<float> add_across(Vector<float> a, Vector<float> b) {
 #define HRVMAMBA_LANE(lane, other) \
   ((((lane) & kBit) ? 16 : 0) + ((other) ? ((lane) ^ kBit) : (lane)))
-#define HRVMAMBA_LANES(other)                                                               \
-  HRVMAMBA_LANE(0, other), HRVMAMBA_LANE(1, other), HRVMAMBA_LANE(2, other),                \
-      HRVMAMBA_LANE(3, other), HRVMAMBA_LANE(4, other), HRVMAMBA_LANE(5, other),            \
-      HRVMAMBA_LANE(6, other), HRVMAMBA_LANE(7, other), HRVMAMBA_LANE(8, other),            \
-      HRVMAMBA_LANE(9, other), HRVMAMBA_LANE(10, other), HRVMAMBA_LANE(11, other),          \
-      HRVMAMBA_LANE(12, other), HRVMAMBA_LANE(13, other), HRVMAMBA_LANE(14, other),         \
+#define HRVMAMBA_LANES(other)                                                       \
+  HRVMAMBA_LANE(0, other), HRVMAMBA_LANE(1, other), HRVMAMBA_LANE(2, other),        \
+      HRVMAMBA_LANE(3, other), HRVMAMBA_LANE(4, other), HRVMAMBA_LANE(5, other),    \
+      HRVMAMBA_LANE(6, other), HRVMAMBA_LANE(7, other), HRVMAMBA_LANE(8, other),    \
+      HRVMAMBA_LANE(9, other), HRVMAMBA_LANE(10, other), HRVMAMBA_LANE(11, other),  \
+      HRVMAMBA_LANE(12, other), HRVMAMBA_LANE(13, other), HRVMAMBA_LANE(14, other), \
       HRVMAMBA_LANE(15, other)
   return __builtin_shufflevector(a, b, HRVMAMBA_LANES(false)) +
          __builtin_shufflevector(a, b, HRVMAMBA_LANES(true));
@@ -141,7 +141,8 @@ inline ExpParts<float> exp_parts(Vector<float> x) {
   using Integers = VectorTraits<float>::Integers;
   x = x < -87.0f ? broadcast(-87.0f) : x;  // the smallest normal result is near exp(-87.3)
   x = x > 88.0f ? broadcast(88.0f) : x;
-  constexpr float kRounder = 12582912.0f;  // 1.5 * 2^23: adding it leaves an integer in the low bits
+  constexpr float kRounder =
+      12582912.0f;  // 1.5 * 2^23: adding it leaves an integer in the low bits
   const Vector<float> shifted = x * 1.44269504f + kRounder;
   const Vector<float> multiple = shifted - kRounder;
   // log(2) in two parts, so that the product of the first with an integer is exact.

@@ -169,6 +169,11 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["hrvmamba", "hrvmamba.*"]),
     install_requires=["torch>=2.4"],
-    extras_require={"pose": POSE, "test": TEST, "dev": [*TEST, "ruff"]},
+    extras_require={
+        "pose": POSE,
+        "mamba_ssm": ["mamba-ssm", "causal-conv1d"],  # peers of our scan, to compare with
+        "test": TEST,
+        "dev": [*TEST, "ruff", "clang-format"],
+    },
     **kernels(),
 )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hrvmamba.layers import DSS2D
-from hrvmamba.ops.selective_scan_2d import DIRECTIONS
+from hrvmamba.ops.paths import DIRECTIONS
 
 _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)

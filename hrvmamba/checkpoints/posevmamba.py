@@ -7,7 +7,7 @@ from contextlib import suppress
 from torch import Tensor
 
 from hrvmamba.checkpoints.messages import first_few, shape_of
-from hrvmamba.ops.selective_scan_2d import DIRECTIONS
+from hrvmamba.ops.paths import DIRECTIONS
 
 BACKBONE = "backbone."
 

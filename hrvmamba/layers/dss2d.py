@@ -9,7 +9,7 @@ from hrvmamba.layers.depthwise_conv import DepthwiseConv
 from hrvmamba.layers.se import SE
 from hrvmamba.ops import deform_sample, selective_scan_2d
 from hrvmamba.ops.deform_sample import OFFSET_MASK_CHANNELS
-from hrvmamba.ops.selective_scan_2d import DIRECTIONS
+from hrvmamba.ops.paths import DIRECTIONS
 
 _DT_RANGE = (1e-3, 1e-1)
 

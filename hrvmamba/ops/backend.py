@@ -3,10 +3,11 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 import torch
 
-BACKENDS = ("native", "reference")
+BACKENDS = ("native", "reference", "mamba_ssm")
 """Names that :func:`backend` takes."""
 
 
@@ -38,18 +39,28 @@ def backend(name: str) -> Iterator[None]:
     plain PyTorch ops run, after one warning that names how to build the kernels.
 
     Args:
-        name: ``"native"``, the default, or ``"reference"``, plain PyTorch ops everywhere.
+        name: ``"native"``, the default; ``"reference"``, plain PyTorch ops everywhere; or
+            ``"mamba_ssm"``, which is the default but for the scan: that runs through mamba-ssm's
+            ``selective_scan_fn``, to compare with.
 
     Raises:
         ValueError: name is not one of these.
+        ImportError: mamba-ssm is asked for and not installed.
     """
     if name not in BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {name!r}")
+    if name == "mamba_ssm" and find_spec("mamba_ssm") is None:
+        raise ImportError('backend("mamba_ssm") needs mamba-ssm: pip install "hrvmamba[mamba_ssm]"')
     before, _Choice.forced = _Choice.forced, name
     try:
         yield
     finally:
         _Choice.forced = before
+
+
+def runs_mamba_ssm() -> bool:
+    """Whether the scan is to run through mamba-ssm."""
+    return _Choice.forced == "mamba_ssm"
 
 
 def runs_native(device: torch.device) -> bool:

@@ -7,13 +7,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from hrvmamba.ops.backend import runs_native
+from hrvmamba.ops.backend import runs_mamba_ssm, runs_native
 from hrvmamba.ops.checks import check_same_device, check_tensor
 from hrvmamba.ops.linear_recurrence import linear_recurrence
+from hrvmamba.ops.paths import DIRECTIONS, Paths
 from hrvmamba.ops.precision import compute_dtype, no_autocast
-
-DIRECTIONS = 4
-"""Scan directions: rows, columns, rows reversed, columns reversed."""
+from hrvmamba.ops.selective_scan_2d_mamba_ssm import selective_scan_2d_mamba_ssm
 
 _SLICE_NUMEL = 2**19
 """Elements of one tensor that are computed at once: a compromise of cache and overhead."""
@@ -67,6 +66,8 @@ def selective_scan_2d(
         u=u, ssm_params=ssm_params, dt_weight=dt_weight, dt_bias=dt_bias, A_log=A_log, D=D
     )
     arguments = (u, ssm_params, dt_weight, dt_bias, A_log, D)
+    if runs_mamba_ssm():
+        return selective_scan_2d_mamba_ssm(*arguments)
     if runs_native(u.device):
         return torch.ops.hrvmamba.selective_scan_2d(*arguments)
     return selective_scan_2d_reference(*arguments)
@@ -105,38 +106,6 @@ class _States(NamedTuple):
     h: Tensor  # (K, B, L, D, N)
 
 
-class _Paths:
-    """The four directions' orders of the tokens of a map."""
-
-    def __init__(self, height: int, width: int, device: torch.device) -> None:
-        rows = torch.arange(height * width, device=device).view(height, width)
-        columns = rows.T.flatten()
-        rows = rows.flatten()
-        self.orders = (rows, columns, rows.flip(0), columns.flip(0))
-        self.inverses = tuple(order.argsort() for order in self.orders)
-
-    def walk(self, x: Tensor) -> Tensor:
-        """Lay x (B, L, ...) out along each path: (K, B, L, ...)."""
-        return torch.stack([x.index_select(1, order) for order in self.orders])
-
-    def walk_each(self, x: Tensor) -> Tensor:
-        """Lay x (B, L, K, ...) out along each direction's own path: (K, B, L, ...)."""
-        parts = zip(x.unbind(2), self.orders, strict=True)
-        return torch.stack([part.index_select(1, order) for part, order in parts])
-
-    def merge(self, x: Tensor) -> Tensor:
-        """Add x (K, B, L, ...) up in image order: (B, L, ...)."""
-        total = x[0].clone()  # the first path is the image order
-        for part, inverse in zip(x[1:], self.inverses[1:], strict=True):
-            total += part.index_select(1, inverse)
-        return total
-
-    def unwalk_each(self, x: Tensor) -> Tensor:
-        """Undo :meth:`walk_each`."""
-        parts = zip(x, self.inverses, strict=True)
-        return torch.stack([part.index_select(1, inverse) for part, inverse in parts], 2)
-
-
 def _batch_slices(u: Tensor, d_state: int) -> list[slice]:
     """Cut the batch so that what is computed for a slice stays small, and in cache on a CPU."""
     per_sample = max(1, DIRECTIONS * u[0:1].numel() * d_state)
@@ -145,7 +114,7 @@ def _batch_slices(u: Tensor, d_state: int) -> list[slice]:
 
 
 def _walk(
-    paths: _Paths,
+    paths: Paths,
     u: Tensor,
     ssm_params: Tensor,
     dt_weight: Tensor,
@@ -201,7 +170,7 @@ class _SelectiveScan2d(torch.autograd.Function):
     def forward(ctx: FunctionCtx, u: Tensor, ssm_params: Tensor, *weights: Tensor) -> Tensor:
         ctx.save_for_backward(u, ssm_params, *weights)
         y = torch.empty_like(u, memory_format=torch.contiguous_format)
-        paths = _Paths(*u.shape[1:3], u.device)
+        paths = Paths(*u.shape[1:3], u.device)
         with no_autocast(u.device):
             for samples in _batch_slices(u, weights[2].shape[-1]):
                 x = _walk(paths, u[samples], ssm_params[samples], *weights)
@@ -219,7 +188,7 @@ class _SelectiveScan2d(torch.autograd.Function):
             for tensor in (u, ssm_params)
         )
         grad_weights = [torch.zeros_like(weight) for weight in weights]
-        paths = _Paths(*u.shape[1:3], u.device)
+        paths = Paths(*u.shape[1:3], u.device)
         with no_autocast(u.device):
             for samples in _batch_slices(u, weights[2].shape[-1]):
                 x = _walk(paths, u[samples], ssm_params[samples], *weights)

@@ -33,7 +33,7 @@ def test_chooses_what_runs():
 
 def test_refuses_other_names():
     with (
-        pytest.raises(ValueError, match="one of native, reference, got 'triton'"),
+        pytest.raises(ValueError, match="one of native, reference, mamba_ssm, got 'triton'"),
         backend("triton"),
     ):
         pass

@@ -9,7 +9,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-inp
 
 CSRC := $(wildcard csrc/*.cpp csrc/*/*)
 
-DEMO_CONFIG := configs/synthetic/hrvmamba_nano_64x48.py
+DEMO_CONFIG := configs/synthetic/hrvmamba_nano_96x72.py
 DEMO_DATA := data/synthetic_people
 DEMO_DIR := work_dirs/demo
 
@@ -92,7 +92,7 @@ format: $(STAMP)  ## Mend style and format
 
 .PHONY: demo
 demo: setup  ## Draw synthetic people, train on them, test, draw the predictions
-	$(BIN)/python tools/make_synthetic_coco.py $(DEMO_DATA) --num-train 2000 --num-val 200
+	$(BIN)/python tools/make_synthetic_coco.py $(DEMO_DATA) --num-train 2000 --num-val 200 --cast simple
 	PYTHON=$(BIN)/python tools/dist_train.sh $(DEMO_CONFIG) 2 --work-dir $(DEMO_DIR)
 	$(BIN)/python tools/test.py $(DEMO_CONFIG) "$$(cat $(DEMO_DIR)/last_checkpoint)" --work-dir $(DEMO_DIR)
 	$(BIN)/python tools/draw_predictions.py $(DEMO_DATA)/annotations/person_keypoints_val.json $(DEMO_DATA)/val \

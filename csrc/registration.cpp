@@ -8,7 +8,7 @@ STABLE_TORCH_LIBRARY(hrvmamba, m) {
   m.def("deform_sample(Tensor value, Tensor offset_mask, SymInt groups, bool silu) -> Tensor");
   m.def(
       "deform_sample_backward(Tensor grad_out, Tensor value, Tensor offset_mask, SymInt groups, "
-      "bool silu) -> (Tensor, Tensor)");
+      "bool silu, bool deterministic) -> (Tensor, Tensor)");
   m.def(
       "selective_scan_2d(Tensor u, Tensor ssm_params, Tensor dt_weight, Tensor dt_bias, "
       "Tensor A_log, Tensor D) -> Tensor");

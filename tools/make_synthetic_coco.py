@@ -5,7 +5,7 @@ import signal
 import sys
 
 from hrvmamba.cli.errors import refuse
-from hrvmamba.datasets import make_synthetic_coco
+from hrvmamba.datasets import CASTS, make_synthetic_coco
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
@@ -22,6 +22,13 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--height", type=int, default=256, help="of an image in pixels (%(default)s)"
+    )
+    parser.add_argument(
+        "--cast",
+        choices=CASTS,
+        default="varied",
+        help="varied: one to four people, all poses, from all sides; simple: one whole person, "
+        "upright, seen from the front (%(default)s)",
     )
     parser.add_argument("--workers", type=int, help="processes (all cores)")
     parser.add_argument(
@@ -45,6 +52,7 @@ def main(arguments: list[str] | None = None) -> None:
             num_val=options.num_val,
             seed=options.seed,
             image_size=(options.width, options.height),
+            cast=options.cast,
             workers=options.workers,
             overwrite=options.overwrite,
         )

@@ -24,7 +24,7 @@ void run(const SampleTensors& tensors, const Tensor& grad_out, const Tensor& gra
 
 std::tuple<Tensor, Tensor> deform_sample_backward(const Tensor& grad_out, const Tensor& value,
                                                   const Tensor& offset_mask, int64_t groups,
-                                                  bool silu) {
+                                                  bool silu, bool /* deterministic: it is */) {
   const ScalarType type = compute_type({grad_out, value, offset_mask});
   const SampleTensors tensors(value, offset_mask, groups, silu, type);
   const SampleSizes& sizes = tensors.sizes;

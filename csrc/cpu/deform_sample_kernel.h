@@ -40,6 +40,12 @@ struct PointSet {
   Points slope_y[kCorners];
   Integers position[kCorners];  // of the token in the map
 
+  // Exact: x + 1 would round up to a whole number where x lies just below one.
+  static Integers floor(Points x) {
+    const Integers truncated = __builtin_convertvector(x, Integers);
+    return truncated + (__builtin_convertvector(truncated, Points) > x);  // true is -1
+  }
+
   PointSet(const SampleSizes& sizes, const T* offset_mask, int64_t row, int64_t column) {
     constexpr Points kStepX = {-1, -1, -1, 0, 0, 0, 1, 1, 1};
     constexpr Points kStepY = {-1, 0, 1, -1, 0, 1, -1, 0, 1};
@@ -57,8 +63,7 @@ struct PointSet {
     const Integers inside = (x > T(-1)) & (x < width) & (y > T(-1)) & (y < height);
     x = inside ? x : Points{};
     y = inside ? y : Points{};
-    const Integers left = __builtin_convertvector(x + T(1), Integers) - 1;  // floor, as x > -1
-    const Integers top = __builtin_convertvector(y + T(1), Integers) - 1;
+    const Integers left = floor(x), top = floor(y);
     const Integers right = left + 1, bottom = top + 1;
     const Points fraction_x = x - __builtin_convertvector(left, Points);
     const Points fraction_y = y - __builtin_convertvector(top, Points);

@@ -12,7 +12,7 @@ from .mesh import Camera, Mesh, Raster, box, rasterize, tube_polygons
 from .outfit import Outfit, sample_outfit
 from .skeleton import Body, Pose, pose_skeleton, rotation_y, sample_body, sample_pose
 
-__all__ = ["SUPERSAMPLING", "Person", "Scene", "draw_scene", "render_scene"]
+__all__ = ["CASTS", "SUPERSAMPLING", "Cast", "Person", "Scene", "draw_scene", "render_scene"]
 
 SUPERSAMPLING = 2
 """Each pixel is drawn as a square of this many times this many, then averaged."""
@@ -22,6 +22,63 @@ _MIN_VISIBLE_KEYPOINTS = 6
 _MIN_INSIDE_KEYPOINTS = 9
 _MIN_VISIBLE_AREA = 0.004  # share of the image
 _MAX_COVERED_SHARE = 0.55  # of the keypoints within the image, by other people and things
+
+
+@dataclass(frozen=True)
+class Cast:
+    """What scenes show. Shares are of 1.
+
+    Attributes:
+        people: how often an image has one person, two, ...
+        poses: how often each kind of pose is drawn, a name of skeleton.POSES.
+        facing: share of people who face the camera, give or take.
+        averted: share of people with their back to it; the rest look anywhere.
+        occluded: share of images with a thing in front of somebody.
+        close: share of images that show the upper body alone.
+    """
+
+    people: tuple[float, ...]
+    poses: dict[str, float]
+    facing: float
+    averted: float
+    occluded: float
+    close: float
+
+
+CASTS = {
+    "varied": Cast(
+        people=(0.55, 0.27, 0.12, 0.06),
+        poses={
+            "standing": 0.38,
+            "walking": 0.20,
+            "running": 0.07,
+            "arms up": 0.06,
+            "waving": 0.09,
+            "jumping": 0.03,
+            "sitting": 0.08,
+            "crouching": 0.02,
+            "lunging": 0.02,
+            "kicking": 0.02,
+            "bending": 0.01,
+            "sitting on the ground": 0.01,
+            "lying": 0.01,
+        },
+        facing=0.6,  # as in most pictures
+        averted=0.15,
+        occluded=0.22,
+        close=0.08,
+    ),
+    # What a small model learns in minutes: one whole person, upright, seen from the front.
+    "simple": Cast(
+        people=(1.0,),
+        poses={"standing": 0.4, "walking": 0.2, "waving": 0.2, "arms up": 0.2},
+        facing=1.0,
+        averted=0.0,
+        occluded=0.0,
+        close=0.0,
+    ),
+}
+"""Casts by name."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +123,15 @@ class Scene:
     owners: np.ndarray
 
 
-def draw_scene(rng: np.random.Generator, image_size: tuple[int, int]) -> Scene:
+def draw_scene(
+    rng: np.random.Generator, image_size: tuple[int, int], cast: Cast = CASTS["varied"]
+) -> Scene:
     """Draw people somewhere, and annotate them.
 
     Args:
         rng: source of chance; the same state gives the same scene.
         image_size: (width, height) in pixels, each at least 64.
+        cast: what to show.
 
     Raises:
         ValueError: image_size is no pair of integers of at least 64.
@@ -81,13 +141,13 @@ def draw_scene(rng: np.random.Generator, image_size: tuple[int, int]) -> Scene:
             f"image_size: got {image_size!r}, needs (width, height), integers of at least 64"
         )
     while True:
-        scene = _try_scene(rng, (int(image_size[0]), int(image_size[1])))
+        scene = _try_scene(rng, (int(image_size[0]), int(image_size[1])), cast)
         if scene is not None:
             return scene
 
 
-def _try_scene(rng: np.random.Generator, size: tuple[int, int]) -> Scene | None:
-    people, camera = _sample_cast(rng, size)
+def _try_scene(rng: np.random.Generator, size: tuple[int, int], cast: Cast) -> Scene | None:
+    people, camera = _sample_people(rng, size, cast)
     horizon = camera.project(np.array([0.0, camera.height, -1e5]))[0][1]
     background = draw_background(rng, size, float(horizon), camera.roll)
     colour = background.reshape(-1, 3).mean(axis=0)
@@ -96,7 +156,7 @@ def _try_scene(rng: np.random.Generator, size: tuple[int, int]) -> Scene | None:
     for person in people:
         if person.pose.seated:
             _add_seat(rng, things, person)
-    if rng.random() < 0.22:
+    if rng.random() < cast.occluded:
         _add_occluder(rng, things, people[rng.integers(len(people))])
     light = np.array([rng.uniform(-0.8, 0.8), rng.uniform(0.25, 1.0), rng.uniform(0.4, 1.0)])
     light /= np.linalg.norm(light)
@@ -112,27 +172,30 @@ def _try_scene(rng: np.random.Generator, size: tuple[int, int]) -> Scene | None:
 # Who stands where
 
 
-def _sample_yaw(rng: np.random.Generator, pose: Pose) -> float:
+def _sample_yaw(rng: np.random.Generator, pose: Pose, cast: Cast) -> float:
     if pose.name == "lying":
         return rng.choice([-1, 1]) * rng.uniform(55, 125)
     kind = rng.random()
-    if kind < 0.6:  # most people in pictures face the camera
+    if kind < cast.facing:
         return rng.normal(0, 22)
-    if kind < 0.75:
+    if kind < cast.facing + cast.averted:
         return 180 + rng.normal(0, 22)
     return rng.uniform(-180, 180)
 
 
-def _sample_person(rng: np.random.Generator, x: float, z: float) -> Person:
-    body, pose = sample_body(rng), sample_pose(rng)
-    return Person(body, pose, _sample_yaw(rng, pose), x, z)
+def _sample_person(rng: np.random.Generator, x: float, z: float, cast: Cast) -> Person:
+    body = sample_body(rng)
+    pose = sample_pose(rng, str(rng.choice(list(cast.poses), p=list(cast.poses.values()))))
+    return Person(body, pose, _sample_yaw(rng, pose, cast), x, z)
 
 
-def _sample_cast(rng: np.random.Generator, size: tuple[int, int]) -> tuple[list[Person], Camera]:
-    """One to four people, and a camera that shows the first of them well."""
+def _sample_people(
+    rng: np.random.Generator, size: tuple[int, int], cast: Cast
+) -> tuple[list[Person], Camera]:
+    """Some people, and a camera that shows the first of them well."""
     width, height = size
-    count = int(rng.choice([1, 2, 3, 4], p=[0.55, 0.27, 0.12, 0.06]))
-    first = _sample_person(rng, 0.0, 0.0)
+    count = 1 + int(rng.choice(len(cast.people), p=cast.people))
+    first = _sample_person(rng, 0.0, 0.0, cast)
     keypoints = first.keypoints()
     distance = rng.uniform(3.2, 8.0)
     pitch = float(np.clip(rng.normal(5, 6), -7, 25))
@@ -152,7 +215,7 @@ def _sample_cast(rng: np.random.Generator, size: tuple[int, int]) -> tuple[list[
     low, high = pixels.min(axis=0), pixels.max(axis=0)
     # 1.13: from the keypoints' extent to the figure's
     extent = 1.13 * max((high - low) / size)
-    close = rng.random() < 0.08 and first.pose.name != "lying"
+    close = rng.random() < cast.close and first.pose.name != "lying"
     if close:
         share = rng.uniform(1.1, 1.7)
     elif count == 1:
@@ -183,7 +246,7 @@ def _sample_cast(rng: np.random.Generator, size: tuple[int, int]) -> tuple[list[
         columns = [camera.project(np.array([p.x, 0.8, p.z]))[0][0] for p in people]
         if apart < 0.6 or min(abs(column - other) for other in columns) < 0.11 * width:
             continue
-        people.append(_sample_person(rng, x, z))
+        people.append(_sample_person(rng, x, z, cast))
     return people, camera
 
 

@@ -496,36 +496,33 @@ def _lying(rng: np.random.Generator) -> Pose:
     return make_pose("lying", angles)
 
 
-POSES: dict[str, tuple[float, Callable[[np.random.Generator], Pose]]] = {
-    "standing": (0.38, _standing),
-    "walking": (0.20, _walking),
-    "running": (0.07, _running),
-    "arms up": (0.06, _arms_up),
-    "waving": (0.09, _waving),
-    "jumping": (0.03, _jumping),
-    "sitting": (0.08, _sitting),
-    "crouching": (0.02, _crouching),
-    "lunging": (0.02, _lunging),
-    "kicking": (0.02, _kicking),
-    "bending": (0.01, _bending),
-    "sitting on the ground": (0.01, _sitting_on_the_ground),
-    "lying": (0.01, _lying),
+POSES: dict[str, Callable[[np.random.Generator], Pose]] = {
+    "standing": _standing,
+    "walking": _walking,
+    "running": _running,
+    "arms up": _arms_up,
+    "waving": _waving,
+    "jumping": _jumping,
+    "sitting": _sitting,
+    "crouching": _crouching,
+    "lunging": _lunging,
+    "kicking": _kicking,
+    "bending": _bending,
+    "sitting on the ground": _sitting_on_the_ground,
+    "lying": _lying,
 }
-"""How often each pose is drawn, and the function that draws it."""
+"""The function that draws each kind of pose."""
 
 
-def sample_pose(rng: np.random.Generator, name: str | None = None) -> Pose:
-    """Draw a pose, of any kind or of the one named, with either side leading.
+def sample_pose(rng: np.random.Generator, name: str) -> Pose:
+    """Draw a pose of the kind named, with either side leading.
 
     Raises:
         ValueError: name is not in POSES.
     """
-    if name is None:
-        weights = np.array([weight for weight, _ in POSES.values()])
-        name = list(POSES)[rng.choice(len(POSES), p=weights / weights.sum())]
-    elif name not in POSES:
+    if name not in POSES:
         raise ValueError(f"name: got {name!r}, needs one of {list(POSES)}")
-    pose = POSES[name][1](rng)
+    pose = POSES[name](rng)
     angles = dict(pose.angles)
     for key, spread in (("spine_side", 3), ("spine_twist", 5), ("neck_turn", 16)):
         angles[key] += rng.normal(0, spread)

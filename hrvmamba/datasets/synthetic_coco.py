@@ -16,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .keypoints import KEYPOINT_INDEX, KEYPOINTS, LIMBS
-from .scene import draw_scene
+from .scene import CASTS, draw_scene
 
 __all__ = ["make_synthetic_coco"]
 
@@ -32,14 +32,15 @@ def make_synthetic_coco(
     num_val: int = 200,
     seed: int = 0,
     image_size: tuple[int, int] = (256, 256),
+    cast: str = "varied",
     workers: int | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Draw synthetic people and write them as COCO does.
 
     The folder holds annotations/person_keypoints_train.json, annotations/person_keypoints_val.json,
-    and the images as train/000000000001.jpg and so on. An image depends on seed, size, split and
-    number alone: more of them, or more workers, do not change it. The folder appears when it is
+    and the images as train/000000000001.jpg and so on. An image depends on seed, size, cast, split
+    and number alone: more of them, or more workers, do not change it. The folder appears when it is
     complete; an interrupted run leaves nothing.
 
     Everybody in an image is annotated. Positions are in pixels from the image's top left corner
@@ -53,6 +54,9 @@ def make_synthetic_coco(
         num_val: held-out images, at least 1.
         seed: at least 0.
         image_size: (width, height) in pixels, each at least 64.
+        cast: what the images show, a name in CASTS: ``"varied"``, one to four people in all poses,
+            from all sides, some of them hidden in part; or ``"simple"``, one whole person in an
+            upright pose, seen from the front, which a small model learns in minutes.
         workers: processes that draw; all cores this process may use if None.
         overwrite: replace a synthetic data set that is incomplete or has other parameters.
 
@@ -69,6 +73,8 @@ def make_synthetic_coco(
     if not isinstance(image_size, (tuple, list)) or len(image_size) != 2:
         raise ValueError(f"image_size: got {image_size!r}, needs a pair (width, height)")
     size = tuple(_integer("image_size", side, 64) for side in image_size)
+    if cast not in CASTS:
+        raise ValueError(f"cast: got {cast!r}, needs one of {list(CASTS)}")
     if workers is None:
         workers = (
             len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -83,6 +89,7 @@ def make_synthetic_coco(
         "num_val": num_val,
         "seed": seed,
         "image_size": list(size),
+        "cast": cast,
     }
     if _keeps_existing(target, parameters, overwrite):
         print(f"{target}: complete, made with the same parameters; kept")
@@ -221,6 +228,7 @@ def _draw_all(
         _SPLITS.index(split),
         parameters["seed"],
         parameters["image_size"],
+        parameters["cast"],
     )
     numbers = range(1, count + 1)
     if workers == 1:
@@ -241,10 +249,10 @@ def _start_worker() -> None:
 
 
 def _draw_one(
-    folder: Path, split: int, seed: int, image_size: tuple[int, int], number: int
+    folder: Path, split: int, seed: int, image_size: tuple[int, int], cast: str, number: int
 ) -> list[dict]:
     rng = np.random.default_rng(np.random.SeedSequence((seed, split, number)))
-    scene = draw_scene(rng, tuple(image_size))
+    scene = draw_scene(rng, tuple(image_size), CASTS[cast])
     path = folder / _file_name(number)
     done, data = cv2.imencode(
         ".jpg", scene.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]

@@ -25,7 +25,12 @@ def _(value: Tensor, offset_mask: Tensor, groups: int, silu: bool) -> Tensor:
 
 @torch.library.register_fake("hrvmamba::deform_sample_backward")
 def _(
-    grad_out: Tensor, value: Tensor, offset_mask: Tensor, groups: int, silu: bool
+    grad_out: Tensor,
+    value: Tensor,
+    offset_mask: Tensor,
+    groups: int,
+    silu: bool,
+    deterministic: bool,
 ) -> tuple[Tensor, Tensor]:
     return _contiguous_like(value), _contiguous_like(offset_mask)
 
@@ -36,7 +41,11 @@ def _setup_deform_sample(ctx: FunctionCtx, inputs: tuple, output: Tensor) -> Non
 
 
 def _deform_sample_backward(ctx: FunctionCtx, grad_out: Tensor) -> tuple[Tensor | None, ...]:
-    grads = _OPS.deform_sample_backward(grad_out, *ctx.saved_tensors, ctx.groups, ctx.silu)
+    # Kernels cannot ask for it: libtorch's stable ABI has no such question.
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    grads = _OPS.deform_sample_backward(
+        grad_out, *ctx.saved_tensors, ctx.groups, ctx.silu, deterministic
+    )
     return *grads, None, None
 
 

@@ -51,8 +51,8 @@ def test_loads_and_builds(path):
     assert model.head.in_channels == width
     codec = config.model.head.decoder
     input_width, input_height = codec.input_size
-    map_size = codec.get("heatmap_size") or config.model.head.in_featuremap_size
-    assert map_size == (input_width // 4, input_height // 4)
+    stride = 4 // 2 ** len(config.model.head.deconv_out_channels or ())
+    assert codec.heatmap_size == (input_width // stride, input_height // stride)
     for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
         (affine,) = [
             step for step in config[name].dataset.pipeline if step["type"] == "TopdownAffine"

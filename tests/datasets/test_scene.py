@@ -6,8 +6,8 @@ import pytest
 from hrvmamba.datasets.keypoints import KEYPOINT_INDEX
 from hrvmamba.datasets.mesh import Camera, Mesh, box
 from hrvmamba.datasets.outfit import sample_outfit
-from hrvmamba.datasets.scene import SUPERSAMPLING, Person, draw_scene, render_scene
-from hrvmamba.datasets.skeleton import make_pose, sample_body
+from hrvmamba.datasets.scene import CASTS, SUPERSAMPLING, Person, draw_scene, render_scene
+from hrvmamba.datasets.skeleton import POSES, make_pose, sample_body
 
 CAMERA = Camera(focal=250, centre_x=64, centre_y=64, distance=4, height=0.85, pitch=0, roll=0)
 BACKGROUND = np.full((128, 128, 3), 90, np.uint8)
@@ -135,3 +135,20 @@ def test_same_state_gives_the_same_scene_and_another_one_another():
 def test_image_size_is_checked(size):
     with pytest.raises(ValueError, match="image_size"):
         draw_scene(np.random.default_rng(0), size)
+
+
+def test_the_simple_cast_is_one_whole_person_seen_from_the_front():
+    for seed in range(12):
+        scene = draw_scene(np.random.default_rng(seed), (128, 128), CASTS["simple"])
+        (person,) = scene.annotations
+        left, right = np.reshape(person["keypoints"], (17, 3))[rows("left_hip", "right_hip")]
+        assert left[0] > right[0]
+        assert person["num_keypoints"] >= 15  # the border may cut a hand off
+
+
+def test_casts_are_shares_of_known_poses():
+    for cast in CASTS.values():
+        assert set(cast.poses) <= set(POSES)
+        assert sum(cast.poses.values()) == pytest.approx(1)
+        assert sum(cast.people) == pytest.approx(1)
+        assert cast.facing + cast.averted <= 1

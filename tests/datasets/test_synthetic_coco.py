@@ -158,6 +158,7 @@ def test_interrupted_run_leaves_everything_as_it_was(tmp_path, monkeypatch, erro
         ("seed", -1),
         ("image_size", (96, 32)),
         ("image_size", 256),
+        ("cast", "easy"),
         ("workers", 0),
     ],
 )

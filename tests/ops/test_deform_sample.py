@@ -97,6 +97,27 @@ def test_points_that_are_nowhere_count_zero():
         assert (deform_sample(value, offset_mask, 1) == 0).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("offset", [1e-7, -1e-7, 4e-6, -4e-6])
+def test_points_just_beside_pixels(offset, dtype):
+    """A point at the map's far border, moved back by a rounding error, is still within it.
+
+    Memory beyond the map is poisoned: value is a part of a longer tensor.
+    """
+    for height, width in ((64, 48), (48, 64), (1, 1), (16, 2)):
+        poisoned = torch.full((3, height, width, 32), float("nan"), dtype=dtype)
+        poisoned[1] = 1
+        offset_mask = torch.ones(1, height, width, 27, dtype=dtype)
+        offset_mask[..., :18] = offset
+        out = deform_sample(poisoned[1:2], offset_mask, 1)
+        neighbours = torch.nn.functional.avg_pool2d(
+            torch.ones(1, 1, height, width, dtype=dtype), 3, 1, 1, divisor_override=1
+        )
+        torch.testing.assert_close(
+            out, neighbours.permute(0, 2, 3, 1).expand_as(out), atol=1e-4, rtol=0
+        )
+
+
 def test_padding_columns_are_not_read():
     value, offset_mask, groups = sample_inputs(1, 4, 4, 4, 2)
     changed = offset_mask.detach().clone()

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import hrvmamba  # noqa: F401 (loads the operators)
 from hrvmamba.ops.deform_sample import deform_sample_reference
@@ -115,6 +116,31 @@ def test_the_number_of_threads_changes_no_bit(batch):
         assert all(map(torch.equal, results[0], other))
 
 
+class RecordDeterministic(TorchDispatchMode):
+    """Keeps what deform_sample_backward is told of determinism."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func is torch.ops.hrvmamba.deform_sample_backward.default:
+            self.deterministic = args[-1]
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_the_kernel_is_told_to_be_deterministic(deterministic):
+    value, offset_mask, groups, silu = sample_inputs(1, 2, 3, 4, 1)
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(deterministic)
+    try:
+        with RecordDeterministic() as record:
+            out = torch.ops.hrvmamba.deform_sample(
+                value.requires_grad_(), offset_mask, groups, silu
+            )
+            out.sum().backward()
+    finally:
+        torch.use_deterministic_algorithms(before)
+    assert record.deterministic is deterministic
+
+
 @pytest.mark.parametrize("batch", [0, 2])
 @pytest.mark.parametrize("requires_grad", [False, True])
 @pytest.mark.parametrize("name", ["deform_sample", "selective_scan_2d"])
@@ -127,6 +153,8 @@ def test_opcheck(name, requires_grad, batch):
     torch.library.opcheck(getattr(torch.ops.hrvmamba, name).default, arguments)
     if not requires_grad:
         arguments = (torch.randn_like(arguments[0]), *arguments)
+        if name == "deform_sample":
+            arguments = (*arguments, False)  # deterministic
         torch.library.opcheck(getattr(torch.ops.hrvmamba, f"{name}_backward").default, arguments)
 
 

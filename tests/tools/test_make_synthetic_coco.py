@@ -10,7 +10,7 @@ import time
 import pytest
 
 OPTIONS = ["--num-train", "2", "--num-val", "1", "--seed", "3", "--workers", "1"]
-OPTIONS += ["--width", "96", "--height", "64"]
+OPTIONS += ["--width", "96", "--height", "64", "--cast", "simple"]
 
 
 def test_writes_what_was_asked_for(run_tool, tmp_path, capfd):
@@ -26,6 +26,7 @@ def test_writes_what_was_asked_for(run_tool, tmp_path, capfd):
         "num_val": 1,
         "seed": 3,
         "image_size": [96, 64],
+        "cast": "simple",
     }
     assert [image["width"] for image in content["images"]] == [96, 96]
 

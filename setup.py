@@ -25,10 +25,17 @@ def long_description() -> str:
     return readme.read_text(encoding="utf-8") if readme.exists() else ""
 
 
-# The compiled kernels. What is decided here is printed: pip shows it with --verbose.
+# The compiled kernels: hrvmamba._C for the CPU, and hrvmamba._C_cuda, which needs a CUDA build of
+# torch to load. What is decided here is printed: pip shows it with --verbose.
+#   WITH_CUDA=0             no CUDA kernels
+#   FORCE_CUDA=1            CUDA kernels, or an error
+#   TORCH_CUDA_ARCH_LIST    architectures, as PyTorch takes them: "8.0;9.0+PTX"
+#   CUDA_HOME, CXX          the toolkit's folder, the C++ compiler
+#   MAX_JOBS                files compiled at a time
 
 TORCH_TARGET = (2, 10)  # of libtorch's stable ABI: one binary serves this torch and later ones
 PYTHON_TARGET = (3, 10)
+CUDA_ARCHITECTURES = "8.0;8.6;8.9;9.0+PTX"
 X86_FLAGS = {
     "kernels_avx2.cpp": ["-mavx2", "-mfma"],
     "kernels_avx512.cpp": [
@@ -42,13 +49,15 @@ def say(text: str) -> None:
     print(f"hrvmamba: {text}", flush=True)
 
 
+def site_packages() -> list[Path]:
+    """Folders of installed packages; pip's isolated build environment hides them from import."""
+    paths = sysconfig.get_paths()
+    return [Path(folder) for folder in [*sys.path, paths["platlib"], paths["purelib"]]]
+
+
 def torch_folder() -> Path | None:
-    """The installed torch; pip's isolated build environment hides it from import alone."""
-    folders = [*sys.path, sysconfig.get_paths()["platlib"], sysconfig.get_paths()["purelib"]]
-    for folder in folders:
-        if (Path(folder) / "torch" / "version.py").is_file():
-            return Path(folder) / "torch"
-    return None
+    folders = (folder / "torch" for folder in site_packages())
+    return next((folder for folder in folders if (folder / "version.py").is_file()), None)
 
 
 def torch_version(folder: Path) -> tuple[int, int]:
@@ -60,6 +69,19 @@ def torch_version(folder: Path) -> tuple[int, int]:
 def find_compiler() -> str | None:
     names = [os.environ["CXX"]] if os.environ.get("CXX") else ["c++", "g++", "clang++"]
     return next((path for name in names if (path := shutil.which(name.split()[0]))), None)
+
+
+def find_nvcc() -> Path | None:
+    """The compiler of the CUDA toolkit. What is on the PATH may be a script that runs it."""
+    home = os.environ.get("CUDA_HOME")
+    found = shutil.which("nvcc", path=f"{home}/bin" if home else None)
+    if found is None:
+        return None
+    dry_run = subprocess.run(
+        [found, "--dryrun", "-x", "cu", "-c", os.devnull], capture_output=True, text=True
+    )
+    folder = re.search(r"^#\$ _HERE_=(.+)$", dry_run.stderr, re.MULTILINE)
+    return Path(folder.group(1)) / "nvcc" if folder else None
 
 
 def obstacle() -> str | None:
@@ -78,41 +100,33 @@ def obstacle() -> str | None:
     return None
 
 
-class BuildKernels(build_ext):
-    """Compiles csrc/ with the C++ compiler, each file with the flags of its instruction set."""
+def cuda_obstacle() -> str | None:
+    """What keeps the CUDA kernels from being built, where the others are, or None."""
+    if os.environ.get("WITH_CUDA") == "0":
+        return "WITH_CUDA=0"
+    if find_nvcc() is None:
+        return "no nvcc is found (on the PATH or in $CUDA_HOME/bin)"
+    return None
 
-    def build_extension(self, extension: Extension) -> None:
-        compiler, torch = find_compiler(), torch_folder()
-        say(f"compiling the CPU kernels with {compiler} against {torch}")
-        objects_folder = Path(self.build_temp)
-        jobs = [
-            (source, objects_folder / Path(source).with_suffix(".o"))
-            for source in extension.sources
-        ]
-        with ThreadPoolExecutor(int(os.environ.get("MAX_JOBS", os.cpu_count()))) as pool:
-            list(pool.map(lambda job: self._compile(compiler, torch, *job), jobs))
-        target = Path(self.get_ext_fullpath(extension.name))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shared = ["-shared"]
-        if sys.platform == "darwin":
-            shared = ["-bundle", "-undefined", "dynamic_lookup"]
-        libraries = [f"-L{torch / 'lib'}", "-ltorch_cpu", "-lc10"]
-        run([compiler, *shared, *(str(target) for _, target in jobs), "-o", target, *libraries])
 
-    def _compile(self, compiler: str, torch: Path, source: str, target: Path) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        flags = ["-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden"]
-        flags += ["-Wall", "-Wextra", "-Wno-psabi"]  # no vector crosses a file's border
-        # What vectorising needs; the kernels do not look at errno or at floating-point flags.
-        flags += ["-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
-        flags += [
-            f"-DTORCH_TARGET_VERSION=0x{TORCH_TARGET[0]:02x}{TORCH_TARGET[1]:02x}000000000000",
-            f"-DPy_LIMITED_API=0x{PYTHON_TARGET[0]:02x}{PYTHON_TARGET[1]:02x}0000",
-            *("-isystem", torch / "include", "-isystem", sysconfig.get_paths()["include"]),
-        ]
-        if is_x86():
-            flags += ["-DHRVMAMBA_X86", *X86_FLAGS.get(Path(source).name, [])]
-        run([compiler, *flags, "-c", source, "-o", target])
+def architecture_flags() -> list[str]:
+    flags = []
+    names = os.environ.get("TORCH_CUDA_ARCH_LIST") or CUDA_ARCHITECTURES
+    for name in re.split(r"[;,\s]+", names.strip()):
+        match = re.fullmatch(r"(\d+)\.(\d+a?)(\+PTX)?", name)
+        if match is None:
+            raise SystemExit(
+                f"hrvmamba: TORCH_CUDA_ARCH_LIST: got {name!r}, needs numbers such as 8.0;9.0+PTX"
+            )
+        number = match.group(1) + match.group(2)
+        flags += ["-gencode", f"arch=compute_{number},code=sm_{number}"]
+        if match.group(3):
+            flags += ["-gencode", f"arch=compute_{number},code=compute_{number}"]
+    return flags
+
+
+def is_x86() -> bool:
+    return platform.machine().lower() in ("x86_64", "amd64")
 
 
 def run(command: list) -> None:
@@ -121,21 +135,93 @@ def run(command: list) -> None:
         raise SystemExit(f"{' '.join(map(str, command))}\n{done.stderr}\nhrvmamba: this failed")
 
 
-def is_x86() -> bool:
-    return platform.machine().lower() in ("x86_64", "amd64")
+class BuildKernels(build_ext):
+    """Compiles csrc/: C++ with the flags of each file's instruction set, CUDA with nvcc."""
+
+    def build_extension(self, extension: Extension) -> None:
+        self.torch, self.compiler, self.nvcc = torch_folder(), find_compiler(), find_nvcc()
+        cuda = any(source.endswith(".cu") for source in extension.sources)
+        say(f"compiling {extension.name} with {self.nvcc if cuda else self.compiler}")
+        folder = Path(self.build_temp)
+        jobs = [(source, folder / f"{source}.o") for source in extension.sources]
+        with ThreadPoolExecutor(int(os.environ.get("MAX_JOBS", os.cpu_count()))) as pool:
+            list(pool.map(lambda job: self._compile(*job), jobs))
+        target = Path(self.get_ext_fullpath(extension.name))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shared = ["-shared"]
+        if sys.platform == "darwin":
+            shared = ["-bundle", "-undefined", "dynamic_lookup"]
+        libraries = [f"-L{self.torch / 'lib'}", "-ltorch_cpu", "-lc10"]
+        if cuda:
+            libraries += self._cuda_libraries()
+        objects = [path for _, path in jobs]
+        run([self.compiler, *shared, *objects, "-o", target, *libraries])
+
+    def _compile(self, source: str, target: Path) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        major, minor = TORCH_TARGET
+        flags = [
+            "-std=c++17",
+            "-O3",
+            f"-DTORCH_TARGET_VERSION=0x{major:02x}{minor:02x}000000000000",
+        ]
+        flags += [f"-DPy_LIMITED_API=0x{PYTHON_TARGET[0]:02x}{PYTHON_TARGET[1]:02x}0000"]
+        flags += ["-isystem", self.torch / "include"]
+        flags += ["-isystem", sysconfig.get_paths()["include"]]
+        if source.endswith(".cu"):
+            flags += ["-DUSE_CUDA", "-Xcompiler", "-fPIC,-fvisibility=hidden", "--threads", "0"]
+            command = [self.nvcc, *flags, *architecture_flags(), *self._cuda_headers()]
+        else:
+            flags += ["-fPIC", "-fvisibility=hidden"]
+            flags += ["-Wall", "-Wextra", "-Wno-psabi"]  # no vector crosses a file's border
+            # What vectorising needs: the kernels look at no errno and no floating-point flags.
+            flags += ["-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
+            if is_x86():
+                flags += ["-DHRVMAMBA_X86", *X86_FLAGS.get(Path(source).name, [])]
+            command = [self.compiler, *flags]
+        run([*command, "-c", source, "-o", target])
+
+    def _cuda_folders(self, name: str) -> list[Path]:
+        """Folders of the toolkit, and of the CUDA packages that come with torch."""
+        wheels = (path for folder in site_packages() for path in folder.glob(f"nvidia/cu*/{name}"))
+        return [self.nvcc.parent.parent / name, *wheels]
+
+    def _cuda_headers(self) -> list[str]:
+        return [part for path in self._cuda_folders("include") for part in ("-isystem", path)]
+
+    def _cuda_libraries(self) -> list[str]:
+        # The runtime is linked in, so that the binary asks for no version of it.
+        folders = [*self._cuda_folders("lib64"), *self._cuda_folders("lib")]
+        libraries = [f"-L{folder}" for folder in folders if folder.is_dir()]
+        libraries += ["-lcudart_static", "-lpthread", "-ldl", "-lrt"]
+        if (self.torch / "lib" / "libtorch_cuda.so").is_file():
+            libraries += ["-ltorch_cuda", "-lc10_cuda"]
+        return libraries
 
 
 def kernels() -> dict:
     """The arguments of setup() that build the kernels, none where they cannot be built."""
-    reason = obstacle()
+    force_cuda = os.environ.get("FORCE_CUDA") == "1"
+    reason, cuda_reason = obstacle(), cuda_obstacle()
+    if force_cuda and (reason or cuda_reason):
+        raise SystemExit(f"hrvmamba: FORCE_CUDA=1, but {reason or cuda_reason}")
     if reason:
         say(f"no compiled kernels: {reason}. The ops run in plain PyTorch.")
         return {}
-    sources = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("csrc/**/*.cpp"))
+    cpu = [ROOT / "csrc" / "registration.cpp", *sorted(ROOT.glob("csrc/cpu/*.cpp"))]
     if not is_x86():
-        sources = [source for source in sources if Path(source).name not in X86_FLAGS]
+        cpu = [path for path in cpu if path.name not in X86_FLAGS]
+    cuda = [*sorted(ROOT.glob("csrc/cuda/*.cpp")), *sorted(ROOT.glob("csrc/cuda/*.cu"))]
+    if cuda_reason:
+        say(f"no CUDA kernels: {cuda_reason}")
+        cuda = []
+    extensions = [
+        Extension(name, [str(path.relative_to(ROOT)) for path in paths], py_limited_api=True)
+        for name, paths in (("hrvmamba._C", cpu), ("hrvmamba._C_cuda", cuda))
+        if paths
+    ]
     return {
-        "ext_modules": [Extension("hrvmamba._C", sources, py_limited_api=True)],
+        "ext_modules": extensions,
         "cmdclass": {"build_ext": BuildKernels},
         "options": {"bdist_wheel": {"py_limited_api": "cp{}{}".format(*PYTHON_TARGET)}},
     }

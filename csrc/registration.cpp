@@ -18,20 +18,9 @@ STABLE_TORCH_LIBRARY(hrvmamba, m) {
       "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)");
 }
 
-// Importing hrvmamba._C loads the library, which registers the operators. The module says for which
-// devices: the names that torch.device.type has, with spaces between them.
+// Importing hrvmamba._C loads the library, which registers the operators; the module is empty.
 PyMODINIT_FUNC PyInit__C(void) {
   static PyModuleDef definition = {
       PyModuleDef_HEAD_INIT, "_C", nullptr, -1, nullptr, nullptr, nullptr, nullptr, nullptr};
-  PyObject* module = PyModule_Create(&definition);
-#ifdef HRVMAMBA_CUDA
-  const char* devices = "cpu cuda";
-#else
-  const char* devices = "cpu";
-#endif
-  if (module != nullptr && PyModule_AddStringConstant(module, "devices", devices) != 0) {
-    Py_DECREF(module);
-    return nullptr;
-  }
-  return module;
+  return PyModule_Create(&definition);
 }

@@ -133,3 +133,72 @@ def test_every_requirement_is_pinned(repository):
         for line in (repository / name).read_text().splitlines():
             requirement = line.partition("#")[0].strip()
             assert not requirement or "==" in requirement, f"{name}: {line}"
+
+
+def decisions(repository, **environment: str) -> subprocess.CompletedProcess:
+    """What setup.py says it will build."""
+    return subprocess.run(
+        [sys.executable, "setup.py", "--name"],
+        cwd=repository,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_without_a_compiler_the_package_has_no_kernels(repository):
+    result = decisions(repository, CXX="no-such-compiler")
+    assert result.returncode == 0, result.stderr
+    assert "no compiled kernels: no C++ compiler is found" in result.stdout
+
+
+def test_cuda_is_a_choice(repository, tmp_path):
+    if not shutil.which("c++"):
+        pytest.skip("needs a C++ compiler")
+    assert "no CUDA kernels: WITH_CUDA=0" in decisions(repository, WITH_CUDA="0").stdout
+    without = decisions(repository, CUDA_HOME=str(tmp_path))
+    assert without.returncode == 0
+    assert "no CUDA kernels: no nvcc is found" in without.stdout
+    forced = decisions(repository, CUDA_HOME=str(tmp_path), FORCE_CUDA="1")
+    assert forced.returncode != 0
+    assert "FORCE_CUDA=1, but no nvcc is found" in forced.stderr
+
+
+@pytest.mark.slow
+def test_the_wheel_serves_every_python_from_3_10_on(repository, tmp_path):
+    """It holds the kernels under the stable ABI, and they load from it and run."""
+    if not shutil.which("c++"):
+        pytest.skip("needs a C++ compiler")
+    source = tmp_path / "source"
+    shutil.copytree(repository / "hrvmamba", source / "hrvmamba", ignore=_BUILT)
+    shutil.copytree(repository / "csrc", source / "csrc")
+    for name in ("setup.py", "pyproject.toml", "README.md", "MANIFEST.in"):
+        shutil.copy(repository / name, source)
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", ".", "."],
+        cwd=source,
+        env={**os.environ, "WITH_CUDA": "0"},
+        check=True,
+        capture_output=True,
+    )
+    (wheel,) = source.glob("*.whl")
+    assert "-cp310-abi3-" in wheel.name
+    installed = tmp_path / "installed"
+    shutil.unpack_archive(wheel, installed, "zip")
+    assert {path.name for path in (installed / "hrvmamba").glob("*.so")} == {"_C.abi3.so"}
+    program = (
+        "import torch, hrvmamba.models as m; from hrvmamba.ops.backend import NATIVE_DEVICES;"
+        "print(m.__file__); assert NATIVE_DEVICES == ('cpu',); "
+        "m.HRVMamba('nano')(torch.zeros(1, 3, 32, 32))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=installed,  # ahead of the editable installation on the path
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert str(installed) in result.stdout
+
+
+_BUILT = shutil.ignore_patterns("*.so", "__pycache__")

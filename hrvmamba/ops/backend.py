@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.util import find_spec
 
 import torch
@@ -16,18 +17,26 @@ class _Choice:
     warned = False
 
 
-def _load() -> tuple[tuple[str, ...], str]:
-    """Load the kernels. Returns the device types they run on, and why there are none."""
-    try:
-        from hrvmamba import _C
-    except ImportError as error:
-        return (), f"hrvmamba._C does not import ({error})"
-    import hrvmamba.ops.registrations  # noqa: F401 (completes the operators of _C)
+def _load() -> tuple[dict[str, str], tuple[str, ...]]:
+    """Load the kernels.
 
-    return tuple(_C.devices.split()), ""
+    Returns:
+        Why there are none, for each device type that lacks them, and the types that have them.
+    """
+    missing: dict[str, str] = {}
+    devices = []
+    for device, module in (("cpu", "_C"), ("cuda", "_C_cuda")):
+        try:
+            import_module(f"hrvmamba.{module}")
+            devices.append(device)
+        except ImportError as error:
+            missing[device] = f"hrvmamba.{module} does not import ({error})"
+    if devices:
+        import_module("hrvmamba.ops.registrations")
+    return missing, tuple(devices)
 
 
-NATIVE_DEVICES, _WHY_NOT = _load()
+_MISSING, NATIVE_DEVICES = _load()
 """Device types that compiled kernels are built for, as ``torch.device.type``."""
 
 
@@ -63,15 +72,15 @@ def runs_mamba_ssm() -> bool:
     return _Choice.forced == "mamba_ssm"
 
 
-def runs_native(device: torch.device) -> bool:
-    """Whether the compiled kernels are to run for tensors on a device."""
+def runs_native(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether the compiled kernels are to run, on a device and computing in a type."""
     if _Choice.forced == "reference":
         return False
     if device.type in NATIVE_DEVICES:
-        return True
+        return device.type == "cpu" or dtype == torch.float32  # float64 is for gradient checks
     if device.type != "meta" and not _Choice.warned:
         _Choice.warned = True
-        reason = _WHY_NOT or f"the kernels are built for {', '.join(NATIVE_DEVICES)} alone"
+        reason = _MISSING.get(device.type, "there are kernels for cpu and cuda alone")
         warnings.warn(
             f"no native ops for {device.type}: {reason}. To build them: pip install -v the source "
             "folder of hrvmamba, beside torch >= 2.10 and with a C++ compiler. Plain PyTorch ops "

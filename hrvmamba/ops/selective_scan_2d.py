@@ -68,7 +68,7 @@ def selective_scan_2d(
     arguments = (u, ssm_params, dt_weight, dt_bias, A_log, D)
     if runs_mamba_ssm():
         return selective_scan_2d_mamba_ssm(*arguments)
-    if runs_native(u.device):
+    if runs_native(u.device, compute_dtype(*arguments)):
         return torch.ops.hrvmamba.selective_scan_2d(*arguments)
     return selective_scan_2d_reference(*arguments)
 

@@ -9,6 +9,9 @@ PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-inp
 
 CSRC := $(wildcard csrc/*.cpp csrc/*/*)
 
+# The architecture of the GPU that is found, else 9.0.
+GPU_ARCHITECTURE := nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1 | grep . || echo 9.0
+
 DEMO_CONFIG := configs/synthetic/hrvmamba_nano_96x72.py
 DEMO_DATA := data/synthetic_people
 DEMO_DIR := work_dirs/demo
@@ -69,9 +72,10 @@ $(STAMP): requirements.txt requirements-no-deps.txt setup.py pyproject.toml $(CS
 	@echo "Installing the pinned packages (the first time, about 3 GB are downloaded)"
 	@$(PIP_INSTALL) -r requirements.txt
 	@$(PIP_INSTALL) --no-deps -r requirements-no-deps.txt
-	@$(PIP_INSTALL) --verbose --no-deps --no-build-isolation -e . >$(VENV)/build.log 2>&1 \
+	@export TORCH_CUDA_ARCH_LIST="$${TORCH_CUDA_ARCH_LIST:-$$($(GPU_ARCHITECTURE))}"; \
+	$(PIP_INSTALL) --verbose --no-deps --no-build-isolation -e . >$(VENV)/build.log 2>&1 \
 	    || { cat $(VENV)/build.log; exit 1; }
-	@grep -o 'hrvmamba: .*' $(VENV)/build.log || true  # what setup.py decided about the kernels
+	@sed -n 's/^ *\(hrvmamba: .*\)/\1/p' $(VENV)/build.log  # what setup.py decided about the kernels
 	@touch $@
 
 .PHONY: test

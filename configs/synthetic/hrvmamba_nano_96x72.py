@@ -26,7 +26,6 @@ default_hooks = dict(logger=dict(interval=10))
 randomness = dict(seed=0)
 
 codec = dict(
-    _delete_=True,
     type="UDPHeatmap",
     input_size=(72, 96),
     heatmap_size=(36, 48),

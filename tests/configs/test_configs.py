@@ -35,6 +35,14 @@ def build_model(config: Config):
         return models.build(config.model)
 
 
+def build_pipeline(pipeline: list[dict]) -> None:
+    from mmpose.registry import TRANSFORMS
+
+    with TRANSFORMS.switch_scope_and_registry("mmpose") as transforms:
+        for step in pipeline:
+            transforms.build(step)
+
+
 def test_all_presets_have_configs():
     names = {path.name for path in (CONFIGS / "coco").iterdir() if path.suffix == ".py"}
     assert names == {f"hrvmamba_{arch}_{size}.py" for arch, size in COCO}
@@ -58,6 +66,7 @@ def test_loads_and_builds(path):
             step for step in config[name].dataset.pipeline if step["type"] == "TopdownAffine"
         ]
         assert affine.input_size == codec.input_size
+        build_pipeline(config[name].dataset.pipeline)
     assert config.train_dataloader.dataset.pipeline[-2].encoder == codec
     assert config.custom_imports.imports == ["hrvmamba"]
 

@@ -93,6 +93,10 @@ def test_writes_speed_and_cost_of_each_model(quick, tmp_path, capsys):
     assert all(name in said for name in (*models, "GMACs", "training images/s", "nothing else"))
 
 
+def native_here() -> bool:
+    return runs_native(CPU, torch.float32)
+
+
 @pytest.mark.skipif("cpu" not in NATIVE_DEVICES, reason="needs the compiled CPU kernels")
 def test_the_suffix_forces_the_reference(tool, monkeypatch):
     """In the forward and in the backward pass."""
@@ -100,8 +104,8 @@ def test_the_suffix_forces_the_reference(tool, monkeypatch):
     tool.check(options)
     for name, native in (("hrvmamba_nano", True), ("hrvmamba_nano:reference", False)):
         model, seen = Small(), []
-        model.register_forward_hook(lambda *_, seen=seen: seen.append(runs_native(CPU)))
-        model.conv.weight.register_hook(lambda _, seen=seen: seen.append(runs_native(CPU)))
+        model.register_forward_hook(lambda *_, seen=seen: seen.append(native_here()))
+        model.conv.weight.register_hook(lambda _, seen=seen: seen.append(native_here()))
         tool.inference(name, model, options)()
         assert seen == [native]
         tool.training(name, model, options)()

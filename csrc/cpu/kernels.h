@@ -45,7 +45,8 @@ struct Kernels {
                           int64_t group);
 };
 
-// The best that this machine runs.
+// The best that this machine runs; HRVMAMBA_CPU_CAPABILITY in the environment may name a lesser
+// one.
 template <typename T>
 const Kernels<T>& kernels();
 

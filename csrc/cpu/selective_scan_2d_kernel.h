@@ -36,10 +36,14 @@ struct BlockWeights {
     channels.load(arguments.D + first, D);
   }
 
+  // Rows beyond those given become zeros.
   static void transpose(const T* source, int64_t columns, int64_t rows, T* target) {
-    for (int64_t column = 0; column < columns; ++column) {
-      for (int64_t row = 0; row < kStride; ++row) {
-        target[column * kStride + row] = row < rows ? source[row * columns + column] : T(0);
+    if (rows < kStride) {
+      for (int64_t i = 0; i < columns * kStride; ++i) target[i] = 0;
+    }
+    for (int64_t row = 0; row < rows; ++row) {
+      for (int64_t column = 0; column < columns; ++column) {
+        target[column * kStride + row] = source[row * columns + column];
       }
     }
   }

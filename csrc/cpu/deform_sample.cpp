@@ -10,11 +10,12 @@ constexpr int64_t kGrain = 2048;  // channels and points that a thread should ha
 template <typename T>
 void run(const SampleTensors& tensors, const Tensor& out) {
   const SampleArguments<T> arguments = tensors.arguments<T>();
+  const Kernels<T>& cpu = kernels<T>();
   const SampleSizes& sizes = arguments.sizes;
   T* target = out.mutable_data_ptr<T>();
   torch::stable::parallel_for(
       0, sizes.batch * sizes.length(), 1 + kGrain / sizes.channels,
-      [&](int64_t begin, int64_t end) { kernels<T>().sample(arguments, begin, end, target); });
+      [&](int64_t begin, int64_t end) { cpu.sample(arguments, begin, end, target); });
 }
 
 Tensor deform_sample(const Tensor& value, const Tensor& offset_mask, int64_t groups, bool silu) {

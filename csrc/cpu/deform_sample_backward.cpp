@@ -11,13 +11,14 @@ template <typename T>
 void run(const SampleTensors& tensors, const Tensor& grad_out, const Tensor& grad_value,
          const Tensor& grad_offset_mask) {
   const SampleArguments<T> arguments = tensors.arguments<T>();
+  const Kernels<T>& cpu = kernels<T>();
   const SampleGradients<T> gradients{grad_out.const_data_ptr<T>(), grad_value.mutable_data_ptr<T>(),
                                      grad_offset_mask.mutable_data_ptr<T>()};
   const int64_t groups = arguments.sizes.groups;
   torch::stable::parallel_for(
       0, arguments.sizes.batch * groups, 1, [&](int64_t begin, int64_t end) {
         for (int64_t task = begin; task < end; ++task) {
-          kernels<T>().sample_backward(arguments, gradients, task / groups, task % groups);
+          cpu.sample_backward(arguments, gradients, task / groups, task % groups);
         }
       });
 }

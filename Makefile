@@ -80,7 +80,7 @@ $(STAMP): requirements.txt requirements-no-deps.txt setup.py pyproject.toml $(CS
 
 .PHONY: test
 test: setup lint  ## Lint, then run the tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 .PHONY: lint
 lint: $(STAMP)  ## Check style and format

@@ -8,12 +8,8 @@
 namespace hrvmamba {
 namespace {
 
-struct Gradients {
-  Tensor u, ssm_params, dt_weight, dt_bias, A_log, D;
-};
-
 template <typename T>
-void run(const ScanTensors& tensors, const Tensor& grad_y, const Gradients& gradients) {
+void run(const ScanTensors& tensors, const Tensor& grad_y, const ScanGradientTensors& gradients) {
   const ScanArguments<T> arguments = tensors.arguments<T>();
   const ScanSizes& sizes = arguments.sizes;
   const Kernels<T>& cpu = kernels<T>();
@@ -62,28 +58,12 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> selective_scan_2d_bac
   const ScanSizes& sizes = tensors.sizes;
   const Tensor grad_map = contiguous_as(grad_y, type);
   check_shape("grad_y", grad_map, {sizes.batch, sizes.height, sizes.width, sizes.channels});
-  const bool is_empty = grad_map.numel() == 0;
-  const auto make = [&](std::initializer_list<int64_t> shape) {
-    return is_empty ? zeros(grad_map, shape, type) : empty(grad_map, shape, type);
-  };
-  const Gradients gradients{
-      make({sizes.batch, sizes.height, sizes.width, sizes.channels}),
-      make({sizes.batch, sizes.height, sizes.width, kDirections, sizes.params()}),
-      make({kDirections, sizes.channels, sizes.dt_rank}),
-      make({kDirections, sizes.channels}),
-      make({kDirections, sizes.channels, sizes.d_state}),
-      make({kDirections, sizes.channels}),
-  };
-  if (!is_empty) {
+  const ScanGradientTensors gradients(sizes, grad_map, type, type, type);
+  if (grad_map.numel() > 0) {
     type == ScalarType::Double ? run<double>(tensors, grad_map, gradients)
                                : run<float>(tensors, grad_map, gradients);
   }
-  return {as_type(gradients.u, u.scalar_type()),
-          as_type(gradients.ssm_params, ssm_params.scalar_type()),
-          as_type(gradients.dt_weight, dt_weight.scalar_type()),
-          as_type(gradients.dt_bias, dt_bias.scalar_type()),
-          as_type(gradients.A_log, A_log.scalar_type()),
-          as_type(gradients.D, D.scalar_type())};
+  return gradients.as_types_of(u, ssm_params, dt_weight, dt_bias, A_log, D);
 }
 
 }  // namespace

@@ -1,13 +1,9 @@
-// The tensors of deformable sampling as its CUDA kernels take them, and the stream to start those
-// on.
+// The tensors of deformable sampling as its CUDA kernels take them.
 #pragma once
-
-#include <cuda_runtime.h>
-#include <torch/csrc/stable/accelerator.h>
-#include <torch/csrc/stable/macros.h>
 
 #include "../common/deform_sample_tensors.h"
 #include "deform_sample_kernel.cuh"
+#include "tensors.cuh"
 
 namespace hrvmamba {
 namespace {
@@ -17,24 +13,10 @@ inline ScalarType element_type(std::initializer_list<Tensor> tensors) {
   const Tensor& first = *tensors.begin();
   bool same = true;
   for (const Tensor& x : tensors) {
-    const ScalarType type = x.scalar_type();
-    STD_TORCH_CHECK(
-        type == ScalarType::Float || type == ScalarType::Half || type == ScalarType::BFloat16,
-        "deform_sample takes float32, float16 and bfloat16 on CUDA; float64 needs "
-        "hrvmamba.ops.backend(\"reference\")");
-    STD_TORCH_CHECK(x.is_cuda() && x.get_device_index() == first.get_device_index(),
-                    "the arguments of deform_sample are on different devices");
-    same = same && type == first.scalar_type();
+    check_device_tensor("deform_sample", x, first);
+    same = same && x.scalar_type() == first.scalar_type();
   }
   return same ? first.scalar_type() : ScalarType::Float;
-}
-
-// What function(element) returns, given an element of the type that the kernels have for this one.
-template <typename Function>
-auto with_element(ScalarType type, const Function& function) {
-  if (type == ScalarType::Half) return function(__half());
-  if (type == ScalarType::BFloat16) return function(__nv_bfloat16());
-  return function(float());
 }
 
 template <typename Element>
@@ -45,12 +27,6 @@ SampleArguments<Element> device_arguments(const SampleTensors& tensors) {
       "the maps have too many channels");
   return {tensors.sizes, static_cast<const Element*>(tensors.value.const_data_ptr()),
           static_cast<const Element*>(tensors.offset_mask.const_data_ptr())};
-}
-
-inline cudaStream_t current_stream(const Tensor& x) {
-  void* stream = nullptr;
-  TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(x.get_device_index(), &stream));
-  return static_cast<cudaStream_t>(stream);
 }
 
 }  // namespace

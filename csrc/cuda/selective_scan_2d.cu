@@ -26,7 +26,9 @@ Tensor selective_scan_2d(const Tensor& u, const Tensor& ssm_params, const Tensor
   const ScanSizes& sizes = tensors.sizes;
   const Tensor y =
       empty(tensors.u, {sizes.batch, sizes.height, sizes.width, sizes.channels}, u.scalar_type());
-  if (y.numel() > 0) dispatch(u, [&](auto element) { run<decltype(element)>(tensors, y); });
+  if (y.numel() > 0) {
+    with_element(u.scalar_type(), [&](auto element) { run<decltype(element)>(tensors, y); });
+  }
   return y;
 }
 

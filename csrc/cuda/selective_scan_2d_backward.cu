@@ -7,12 +7,9 @@
 namespace hrvmamba {
 namespace {
 
-struct Gradients {
-  Tensor u, ssm_params, dt_weight, dt_bias, A_log, D;
-};
-
 template <typename T>
-void run(const DeviceScanTensors& tensors, const Tensor& grad_y, const Gradients& gradients) {
+void run(const DeviceScanTensors& tensors, const Tensor& grad_y,
+         const ScanGradientTensors& gradients) {
   const ScanSizes& sizes = tensors.sizes;
   const cudaStream_t stream = current_stream(grad_y);
   BackwardPlan plan;
@@ -40,7 +37,7 @@ void run(const DeviceScanTensors& tensors, const Tensor& grad_y, const Gradients
   if (!plan.shared_plane) {
     add_up(sums, kDirections / plan.directions, grad_y.numel(), grad_u, stream);
   }
-  dispatch(gradients.ssm_params, [&](auto element) {
+  with_element(gradients.ssm_params.scalar_type(), [&](auto element) {
     using P = decltype(element);
     launch(add_params_kernel<P>, striding_blocks(sizes.batch * kDirections * sizes.length()),
            kStridingThreads, 0, stream, backward.grad_params, plan.groups, plan.geometry,
@@ -60,31 +57,16 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> selective_scan_2d_bac
   const torch::stable::accelerator::DeviceGuard guard(u.get_device_index());
   const DeviceScanTensors tensors(u, ssm_params, dt_weight, dt_bias, A_log, D);
   const ScanSizes& sizes = tensors.sizes;
-  check_tensor(grad_y, u);
+  check_device_tensor(kOp, grad_y, u);
   const Tensor grad_map = contiguous_as(grad_y, u.scalar_type());
   check_shape("grad_y", grad_map, {sizes.batch, sizes.height, sizes.width, sizes.channels});
-  const bool is_empty = grad_map.numel() == 0;
-  const auto make = [&](std::initializer_list<int64_t> shape, ScalarType type) {
-    return is_empty ? zeros(grad_map, shape, type) : empty(grad_map, shape, type);
-  };
-  const Gradients gradients{
-      make({sizes.batch, sizes.height, sizes.width, sizes.channels}, u.scalar_type()),
-      make({sizes.batch, sizes.height, sizes.width, kDirections, sizes.params()},
-           ssm_params.scalar_type()),
-      make({kDirections, sizes.channels, sizes.dt_rank}, ScalarType::Float),
-      make({kDirections, sizes.channels}, ScalarType::Float),
-      make({kDirections, sizes.channels, sizes.d_state}, ScalarType::Float),
-      make({kDirections, sizes.channels}, ScalarType::Float),
-  };
-  if (!is_empty) {
-    dispatch(u, [&](auto element) { run<decltype(element)>(tensors, grad_map, gradients); });
+  const ScanGradientTensors gradients(sizes, grad_map, u.scalar_type(), ssm_params.scalar_type(),
+                                      ScalarType::Float);
+  if (grad_map.numel() > 0) {
+    with_element(u.scalar_type(),
+                 [&](auto element) { run<decltype(element)>(tensors, grad_map, gradients); });
   }
-  return {gradients.u,
-          gradients.ssm_params,
-          as_type(gradients.dt_weight, dt_weight.scalar_type()),
-          as_type(gradients.dt_bias, dt_bias.scalar_type()),
-          as_type(gradients.A_log, A_log.scalar_type()),
-          as_type(gradients.D, D.scalar_type())};
+  return gradients.as_types_of(u, ssm_params, dt_weight, dt_bias, A_log, D);
 }
 
 }  // namespace

@@ -1,12 +1,9 @@
 // The tensors of a selective scan as its CUDA kernels take them, and how kernels are launched.
 #pragma once
 
-#include <cuda_runtime.h>
-#include <torch/csrc/stable/accelerator.h>
-#include <torch/csrc/stable/macros.h>
-
 #include "../common/selective_scan_2d_tensors.h"
 #include "selective_scan_2d_kernel.cuh"
+#include "tensors.cuh"
 
 namespace hrvmamba {
 namespace {
@@ -27,47 +24,18 @@ inline ElementType element_type(const Tensor& x) {
   }
 }
 
-// f(an element of x's type, as the kernels know it)
-template <typename F>
-void dispatch(const Tensor& x, const F& f) {
-  switch (element_type(x)) {
-    case ElementType::kFloat:
-      return f(float{});
-    case ElementType::kHalf:
-      return f(__half{});
-    case ElementType::kBFloat16:
-      return f(__nv_bfloat16{});
-  }
-}
-
-inline void check_tensor(const Tensor& x, const Tensor& u) {
-  const ScalarType type = x.scalar_type();
-  STD_TORCH_CHECK(
-      type == ScalarType::Float || type == ScalarType::Half || type == ScalarType::BFloat16,
-      "selective_scan_2d takes float32, float16 and bfloat16 on CUDA; float64 needs "
-      "hrvmamba.ops.backend(\"reference\")");
-  STD_TORCH_CHECK(x.is_cuda() && x.get_device_index() == u.get_device_index(),
-                  "the arguments of selective_scan_2d are on different devices");
-}
-
+constexpr char kOp[] = "selective_scan_2d";
 constexpr char kTooLarge[] =
     "selective_scan_2d: a map, dt_rank or d_state is too large for the CUDA kernels";
 
-// The sizes of arguments whose shapes fit one another.
+// The sizes of arguments that the CUDA kernels take.
 inline ScanSizes check_scan(const Tensor& u, const Tensor& ssm_params, const Tensor& dt_weight,
                             const Tensor& dt_bias, const Tensor& A_log, const Tensor& D) {
-  for (const Tensor& x : {u, ssm_params, dt_weight, dt_bias, A_log, D}) check_tensor(x, u);
-  STD_TORCH_CHECK(u.dim() == 4 && dt_weight.dim() == 3 && A_log.dim() == 3,
-                  "u, dt_weight or A_log has the wrong number of dimensions");
-  const ScanSizes sizes{u.size(0), u.size(1),         u.size(2),
-                        u.size(3), dt_weight.size(2), A_log.size(2)};
+  for (const Tensor& x : {u, ssm_params, dt_weight, dt_bias, A_log, D}) {
+    check_device_tensor(kOp, x, u);
+  }
+  const ScanSizes sizes = scan_sizes(u, ssm_params, dt_weight, dt_bias, A_log, D);
   STD_TORCH_CHECK(sizes.d_state > 0, "A_log has no states");
-  check_shape("ssm_params", ssm_params,
-              {sizes.batch, sizes.height, sizes.width, kDirections, sizes.params()});
-  check_shape("dt_weight", dt_weight, {kDirections, sizes.channels, sizes.dt_rank});
-  check_shape("dt_bias", dt_bias, {kDirections, sizes.channels});
-  check_shape("A_log", A_log, {kDirections, sizes.channels, sizes.d_state});
-  check_shape("D", D, {kDirections, sizes.channels});
   return sizes;
 }
 
@@ -113,12 +81,6 @@ inline Device this_device() {
   STD_CUDA_CHECK(cudaDeviceGetAttribute(&device.shared_bytes,
                                         cudaDevAttrMaxSharedMemoryPerBlockOptin, number));
   return device;
-}
-
-inline cudaStream_t current_stream(const Tensor& x) {
-  void* stream = nullptr;
-  TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(x.get_device_index(), &stream));
-  return static_cast<cudaStream_t>(stream);
 }
 
 template <typename... Parameters, typename... Arguments>

@@ -4,7 +4,6 @@ python tools/benchmark_model.py --models hrvmamba_small hrformer_small hrnet_w32
 """
 
 import argparse
-import json
 import re
 import subprocess
 import sys
@@ -21,13 +20,17 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from hrvmamba.analysis import cost
 from hrvmamba.analysis.timing import (
-    MIN_ROUNDS,
     environment,
-    find_device,
     print_table,
     time_interleaved,
 )
 from hrvmamba.cli.errors import refuse
+from hrvmamba.cli.measuring import (
+    add_measuring_options,
+    apply_measuring_options,
+    end_measuring,
+    write_report,
+)
 from hrvmamba.cli.whole_file import whole_file
 from hrvmamba.models import HRVMamba
 from hrvmamba.models.hrvmamba import ARCHS, MIN_SIZE
@@ -309,10 +312,8 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         help=f"among {', '.join((*OURS, *PEERS))}; '{REFERENCE}' behind one of the first makes it "
         "run in plain PyTorch (%(default)s)",
     )
-    parser.add_argument("--device", default="cpu", help="cpu or cuda (%(default)s)")
     parser.add_argument("--batch", type=int, default=1, help="images (%(default)s)")
     parser.add_argument("--size", default="256x192", help="height x width (%(default)s)")
-    parser.add_argument("--threads", type=int, help="of the CPU (PyTorch's choice)")
     parser.add_argument(
         "--amp", action="store_true", help="autocast: float16 on CUDA, bfloat16 on a CPU"
     )
@@ -320,13 +321,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--train", action="store_true", help="time forward and backward in training mode as well"
     )
-    parser.add_argument(
-        "--seconds", type=float, default=2.0, help="for each measurement (%(default)s)"
-    )
-    parser.add_argument(
-        "--rounds", type=int, default=10, help="at most; slow models take 3 (%(default)s)"
-    )
-    parser.add_argument("--json", metavar="PATH", help="write all measurements to this file")
+    add_measuring_options(parser, seconds=2.0)
     parser.add_argument("--plot", metavar="PATH", help="draw latency against GMACs")
     parser.add_argument("--peak-of", choices=PASSES, help=argparse.SUPPRESS)  # see peak_memory
     return parser.parse_args(arguments)
@@ -350,24 +345,15 @@ def check(options: argparse.Namespace) -> None:
             f"--size: got {options.size}, needs HEIGHTxWIDTH, each {MIN_SIZE} at least"
         )
     options.size = tuple(map(int, size.groups()))
-    for option, number in {"--batch": options.batch, "--threads": options.threads or 1}.items():
-        if number < 1:
-            raise ValueError(f"{option}: got {number}, needs at least 1")
-    if options.rounds < MIN_ROUNDS:
-        raise ValueError(f"--rounds: got {options.rounds}, needs at least {MIN_ROUNDS}")
-    if options.seconds <= 0:
-        raise ValueError(f"--seconds: got {options.seconds}, needs more than 0")
-    for option, path in (("--json", options.json), ("--plot", options.plot)):
-        if path and Path(path).is_dir():
-            raise ValueError(f"{option}: {path} is a folder: name a file in it")
+    if options.batch < 1:
+        raise ValueError(f"--batch: got {options.batch}, needs at least 1")
+    if options.plot and Path(options.plot).is_dir():
+        raise ValueError(f"--plot: {options.plot} is a folder: name a file in it")
     if options.plot and Path(options.plot).suffix not in PICTURES:
         raise ValueError(f"--plot: {options.plot} must end in {', '.join(PICTURES)}")
     if options.plot and not find_spec("matplotlib"):
         raise ValueError("--plot needs matplotlib, which is not installed")
-    options.device = find_device(options.device)
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    torch.manual_seed(0)
+    apply_measuring_options(options)
 
 
 def write(options: argparse.Namespace, report: dict) -> None:
@@ -387,8 +373,7 @@ def write(options: argparse.Namespace, report: dict) -> None:
     report["tables"].append({"title": title, "header": header, "rows": rows})
     print_table(title, header, rows)
     if options.json:
-        with whole_file(Path(options.json)) as partial:
-            partial.write_text(json.dumps(report, indent=1) + "\n")
+        write_report(options.json, report)
         print(f"{options.json}: {len(report['results'])} models")
     if options.plot:
         draw(Path(options.plot), report)
@@ -429,9 +414,7 @@ def main(arguments: list[str] | None = None) -> None:
         write(options, report)
     except OSError as error:
         refuse(error)
-    if report["interrupted"]:
-        print("interrupted: what was measured until then is kept")
-        raise SystemExit(130)
+    end_measuring(report)
 
 
 if __name__ == "__main__":

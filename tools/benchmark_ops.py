@@ -6,11 +6,9 @@ python tools/benchmark_ops.py --presets small --batch 1 32 --device cuda --dtype
 import argparse
 import dataclasses
 import functools
-import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,16 +16,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hrvmamba.analysis.timing import (
-    MIN_ROUNDS,
     Timing,
     copy_bandwidth,
     environment,
-    find_device,
     print_table,
     time_interleaved,
 )
 from hrvmamba.cli.errors import refuse
-from hrvmamba.cli.whole_file import whole_file
+from hrvmamba.cli.measuring import (
+    add_measuring_options,
+    apply_measuring_options,
+    end_measuring,
+    write_report,
+)
 from hrvmamba.layers import DSS2D
 from hrvmamba.models.hrvmamba import ARCHS
 from hrvmamba.ops import backend, deform_sample, selective_scan_2d
@@ -551,16 +552,8 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         "--presets", nargs="+", metavar="PRESET", default=list(ARCHS), help="(%(default)s)"
     )
     parser.add_argument("--batch", nargs="+", type=int, default=[1, 32], help="(%(default)s)")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda (%(default)s)")
-    parser.add_argument("--threads", type=int, help="of the CPU (PyTorch's choice)")
     parser.add_argument("--dtype", choices=DTYPES, default="float32", help="(%(default)s)")
-    parser.add_argument(
-        "--seconds", type=float, default=0.5, help="for each measurement (%(default)s)"
-    )
-    parser.add_argument(
-        "--rounds", type=int, default=10, help="at most; slow cases take 3 (%(default)s)"
-    )
-    parser.add_argument("--json", metavar="PATH", help="write all measurements to this file")
+    add_measuring_options(parser, seconds=0.5)
     return parser.parse_args(arguments)
 
 
@@ -573,20 +566,9 @@ def check(options: argparse.Namespace) -> None:
     unknown = [name for name in options.presets if name not in ARCHS]
     if unknown:
         raise ValueError(f"--presets: unknown {unknown[0]!r}; there are {', '.join(ARCHS)}")
-    smallest = {"--batch": min(options.batch), "--threads": options.threads or 1}
-    for option, number in smallest.items():
-        if number < 1:
-            raise ValueError(f"{option}: got {number}, needs at least 1")
-    if options.rounds < MIN_ROUNDS:
-        raise ValueError(f"--rounds: got {options.rounds}, needs at least {MIN_ROUNDS}")
-    if options.seconds <= 0:
-        raise ValueError(f"--seconds: got {options.seconds}, needs more than 0")
-    if options.json and Path(options.json).is_dir():
-        raise ValueError(f"--json: {options.json} is a folder: name a file in it")
-    options.device = find_device(options.device)
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    torch.manual_seed(0)
+    if min(options.batch) < 1:
+        raise ValueError(f"--batch: got {min(options.batch)}, needs at least 1")
+    apply_measuring_options(options)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -622,14 +604,11 @@ def main(arguments: list[str] | None = None) -> None:
         report["interrupted"] = True
     if options.json:
         try:
-            with whole_file(Path(options.json)) as partial:
-                partial.write_text(json.dumps(report, indent=1) + "\n")
+            write_report(options.json, report)
         except OSError as error:
             refuse(f"--json: {error}")
         print(f"{options.json}: {len(report['results'])} measurements")
-    if report["interrupted"]:
-        print("interrupted: what was measured until then is kept")
-        raise SystemExit(130)
+    end_measuring(report)
 
 
 if __name__ == "__main__":

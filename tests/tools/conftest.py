@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import cv2
 import numpy as np
@@ -123,8 +124,23 @@ def config(tmp_path: Path, people: Path, repository: Path) -> Path:
 
 
 @pytest.fixture
+def load_tool(repository: Path) -> Callable[[str], ModuleType]:
+    """Load a tool as a module of its own."""
+
+    def load(name: str) -> ModuleType:
+        spec = importlib.util.spec_from_file_location(
+            f"tool_{name}", repository / f"tools/{name}.py"
+        )
+        tool = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(tool)
+        return tool
+
+    return load
+
+
+@pytest.fixture
 def run_tool(
-    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    load_tool: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., None]:
     """Call the main function of a tool, with a new folder as the current one."""
     folder = tmp_path / "current"
@@ -138,12 +154,7 @@ def run_tool(
         # MMEngine keeps one visualizer a process, and with it the first run's folder.
         for visualizer in (PoseLocalVisualizer, Visualizer):
             visualizer._instance_dict.clear()
-        spec = importlib.util.spec_from_file_location(
-            f"tool_{name}", repository / f"tools/{name}.py"
-        )
-        tool = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(tool)
-        tool.main([str(argument) for argument in arguments])
+        load_tool(name).main([str(argument) for argument in arguments])
 
     return run
 

@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -16,13 +15,10 @@ QUICK = ("--size", "64x32", "--seconds", "0.001", "--rounds", "3")
 
 
 @pytest.fixture
-def tool(repository, monkeypatch):
+def tool(load_tool, monkeypatch):
     """The tool as a module; it measures no memory, which takes a process for each model."""
     threads = torch.get_num_threads()
-    path = repository / "tools/benchmark_model.py"
-    spec = importlib.util.spec_from_file_location("tool_benchmark_model", path)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+    tool = load_tool("benchmark_model")
     tool.measure_memory = tool.peak_memory
     monkeypatch.setattr(tool, "peak_memory", lambda name, which, options: None)
     torch.set_num_threads(1)
@@ -49,20 +45,6 @@ def quick(tool, monkeypatch):
     """The tool, its models replaced by one convolution."""
     monkeypatch.setattr(tool, "build", lambda name: Small())
     return tool
-
-
-@pytest.fixture
-def refused(tool, capsys):
-    """The line with which the tool refuses its arguments."""
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as end:
-            tool.main(list(arguments))
-        assert end.value.code == 2
-        (line,) = capsys.readouterr().err.splitlines()
-        return line
-
-    return run
 
 
 def report_of(tool, tmp_path, *options):
@@ -217,15 +199,16 @@ def test_what_was_not_measured_is_a_dash(tool):
     ],
 )
 def test_refuses(refused, options, expected):
-    assert expected in refused("--models", "hrvmamba_nano", *options)
-    assert not Path("picture.txt").exists()
+    assert expected in refused("benchmark_model", "--models", "hrvmamba_nano", *options)
 
 
 @pytest.mark.parametrize(
     ("package", "options"),
     [("mmpose", ("--models", "hrnet_w32")), ("matplotlib", ("--plot", "a.png"))],
 )
-def test_what_is_not_installed_is_named(tool, refused, monkeypatch, package, options):
-    find = tool.find_spec
-    monkeypatch.setattr(tool, "find_spec", lambda name: None if name == package else find(name))
-    assert "not installed" in refused("--models", "hrvmamba_nano", *options)
+def test_what_is_not_installed_is_named(refused, monkeypatch, package, options):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name == package else find(name)
+    )
+    assert "not installed" in refused("benchmark_model", "--models", "hrvmamba_nano", *options)

@@ -1,6 +1,5 @@
 """tools/benchmark_ops.py: what it writes, its peers as stand-ins, and what it refuses."""
 
-import importlib.util
 import json
 import math
 import sys
@@ -19,32 +18,15 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def tool(repository, monkeypatch):
+def tool(load_tool, monkeypatch):
     """The tool as a module, on images of 64x32 and with a copy of a megabyte."""
     threads = torch.get_num_threads()
-    path = repository / "tools/benchmark_ops.py"
-    spec = importlib.util.spec_from_file_location("tool_benchmark_ops", path)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+    tool = load_tool("benchmark_ops")
     monkeypatch.setattr(tool, "SIZE", (64, 32))
     monkeypatch.setattr("hrvmamba.analysis.timing._COPY_BYTES", {"cpu": 2**20})
     torch.set_num_threads(1)
     yield tool
     torch.set_num_threads(threads)
-
-
-@pytest.fixture
-def refused(tool, capsys):
-    """The line with which the tool refuses its arguments."""
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as end:
-            tool.main(list(arguments))
-        assert end.value.code == 2
-        (line,) = capsys.readouterr().err.splitlines()
-        return line
-
-    return run
 
 
 def report_of(tool, tmp_path, *options):
@@ -258,4 +240,4 @@ def test_half_types_and_several_batches(tool, tmp_path, monkeypatch):
     ],
 )
 def test_refuses(refused, options, expected):
-    assert expected in refused(*options)
+    assert expected in refused("benchmark_ops", *options)

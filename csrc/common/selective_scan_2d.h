@@ -56,4 +56,28 @@ HRVMAMBA_HOST_DEVICE inline ScanPath scan_path(int direction, int64_t height, in
   return path;
 }
 
+// The tokens of a path, one after another.
+class PathTokens {
+ public:
+  HRVMAMBA_HOST_DEVICE explicit PathTokens(const ScanPath& path)
+      : path_(path), line_first_(path.first), token_(path.first), step_(0) {}
+
+  HRVMAMBA_HOST_DEVICE int64_t next() {
+    const int64_t token = token_;
+    token_ += path_.step_stride;
+    if (++step_ == path_.steps) {
+      line_first_ += path_.line_stride;
+      token_ = line_first_;
+      step_ = 0;
+    }
+    return token;
+  }
+
+ private:
+  const ScanPath path_;
+  int64_t line_first_;
+  int64_t token_;
+  int64_t step_;
+};
+
 }  // namespace hrvmamba

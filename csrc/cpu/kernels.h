@@ -13,7 +13,11 @@ struct ScanGradients {
   const T* grad_y;  // (batch, height, width, channels)
   T* grad_u;        // (batch, height, width, channels)
   T* grad_params;   // (blocks, batch, height, width, 4, params): a part for each block of channels
-  T* grad_weights;  // (batch, 4, dt_rank + d_state + 2, channels): dt_weight, dt_bias, A_log, D
+  // For each sample of the batch:
+  T* grad_dt_weight;  // (batch, 4, channels, dt_rank)
+  T* grad_dt_bias;    // (batch, 4, channels)
+  T* grad_A_log;      // (batch, 4, channels, d_state)
+  T* grad_D;          // (batch, 4, channels)
 };
 
 template <typename T>

@@ -15,39 +15,33 @@ void run(const ScanTensors& tensors, const Tensor& grad_y, const ScanGradientTen
   const Kernels<T>& cpu = kernels<T>();
   const int64_t blocks = (sizes.channels + cpu.max_channels - 1) / cpu.max_channels;
   const ScalarType type = grad_y.scalar_type();
-  const int64_t rows = sizes.dt_rank + sizes.d_state + 2;
-  const Tensor params = blocks == 1 ? gradients.ssm_params
-                                    : empty(grad_y, {blocks, gradients.ssm_params.numel()}, type);
-  const Tensor weights = empty(grad_y, {sizes.batch, kDirections, rows, sizes.channels}, type);
-  const ScanGradients<T> parts{grad_y.const_data_ptr<T>(), gradients.u.mutable_data_ptr<T>(),
-                               params.mutable_data_ptr<T>(), weights.mutable_data_ptr<T>()};
+  // What several tasks add to, in a part for each of them: a part's first dimension.
+  const auto parts_of = [&](const Tensor& gradient, int64_t parts) {
+    return parts == 1 ? gradient : empty(grad_y, {parts, gradient.numel()}, type);
+  };
+  const Tensor params = parts_of(gradients.ssm_params, blocks);
+  const Tensor dt_weight = parts_of(gradients.dt_weight, sizes.batch);
+  const Tensor dt_bias = parts_of(gradients.dt_bias, sizes.batch);
+  const Tensor A_log = parts_of(gradients.A_log, sizes.batch);
+  const Tensor D = parts_of(gradients.D, sizes.batch);
+  const ScanGradients<T> parts{grad_y.const_data_ptr<T>(),    gradients.u.mutable_data_ptr<T>(),
+                               params.mutable_data_ptr<T>(),  dt_weight.mutable_data_ptr<T>(),
+                               dt_bias.mutable_data_ptr<T>(), A_log.mutable_data_ptr<T>(),
+                               D.mutable_data_ptr<T>()};
   for_each_task<T>(sizes.batch * blocks, cpu.scan_backward_scratch(sizes),
                    [&](int64_t task, T* scratch) {
                      cpu.scan_backward(arguments, parts, task / blocks,
                                        task % blocks * cpu.max_channels, scratch);
                    });
-  if (blocks > 1) {
-    add_up(params.const_data_ptr<T>(), blocks, gradients.ssm_params.numel(),
-           gradients.ssm_params.mutable_data_ptr<T>());
-  }
-  const Tensor total = empty(grad_y, {kDirections, rows, sizes.channels}, type);
-  add_up(weights.const_data_ptr<T>(), sizes.batch, total.numel(), total.mutable_data_ptr<T>());
-  // From (direction, row, channel) to the layouts of the weights.
-  const T* row = total.const_data_ptr<T>();
-  const auto write = [&](const Tensor& gradient, int direction, int64_t columns) {
-    T* target = gradient.mutable_data_ptr<T>() + direction * sizes.channels * columns;
-    for (int64_t column = 0; column < columns; ++column, row += sizes.channels) {
-      for (int64_t channel = 0; channel < sizes.channels; ++channel) {
-        target[channel * columns + column] = row[channel];
-      }
-    }
+  const auto add_parts = [](const Tensor& parts, int64_t count, const Tensor& gradient) {
+    if (count == 1) return;
+    add_up(parts.const_data_ptr<T>(), count, gradient.numel(), gradient.mutable_data_ptr<T>());
   };
-  for (int direction = 0; direction < kDirections; ++direction) {
-    write(gradients.dt_weight, direction, sizes.dt_rank);
-    write(gradients.dt_bias, direction, 1);
-    write(gradients.A_log, direction, sizes.d_state);
-    write(gradients.D, direction, 1);
-  }
+  add_parts(params, blocks, gradients.ssm_params);
+  add_parts(dt_weight, sizes.batch, gradients.dt_weight);
+  add_parts(dt_bias, sizes.batch, gradients.dt_bias);
+  add_parts(A_log, sizes.batch, gradients.A_log);
+  add_parts(D, sizes.batch, gradients.D);
 }
 
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> selective_scan_2d_backward(

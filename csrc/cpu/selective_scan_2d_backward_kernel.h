@@ -14,10 +14,12 @@ template <typename T>
 int64_t scan_backward_scratch(const ScanSizes& sizes) {
   const int64_t rows = 2 * (sizes.dt_rank + sizes.d_state) + 2 * sizes.d_state +
                        sizes.length() * (1 + sizes.d_state);
-  return rows * kMaxChannels<T> + round_up_to_lanes<T>(sizes.params()) * (kLanes<T> + 1);
+  return rows * kMaxChannels<T> +
+         round_up_to_lanes<T>(sizes.dt_rank) * (kMaxChannels<T> + kTileTokens) +
+         round_up_to_lanes<T>(kTileTokens * 2 * sizes.d_state) * (kLanes<T> + 1);
 }
 
-template <typename T, int kVectors, bool kPart>
+template <typename T, int kVectors, bool kPart, bool kOneState>
 class ScanBackward {
  public:
   ScanBackward(const ScanArguments<T>& arguments, const ScanGradients<T>& gradients, int64_t sample,
@@ -41,8 +43,11 @@ class ScanBackward {
     grad_dt_weight_ = grad_A_ + sizes_.d_state * kStride;
     dt_ = grad_dt_weight_ + sizes_.dt_rank * kStride;
     states_ = dt_ + sizes_.length() * kStride;
-    products_ = states_ + sizes_.length() * sizes_.d_state * kStride;
-    sums_ = products_ + round_up_to_lanes<T>(sizes_.params()) * kLanes<T>;
+    dt_weight_ = states_ + sizes_.length() * sizes_.d_state * kStride;
+    const int64_t ranks = round_up_to_lanes<T>(sizes_.dt_rank);
+    grad_dt_low_ = dt_weight_ + kStride * ranks;
+    products_ = grad_dt_low_ + kTileTokens * ranks;
+    sums_ = products_ + round_up_to_lanes<T>(kTileTokens * 2 * sizes_.d_state) * kLanes<T>;
   }
 
   void run(bool first_of_part) {
@@ -57,24 +62,27 @@ class ScanBackward {
   static constexpr int64_t kStride = kVectors * kLanes<T>;
 
   int64_t row() const { return kDirections * sizes_.params(); }  // of ssm_params, for a token
+  int64_t d_state() const { return kOneState ? 1 : sizes_.d_state; }
 
   // Store dt and the states of every step.
   void walk(int direction, const BlockWeights<T, kVectors>& weights) {
-    const int64_t d_state = sizes_.d_state, state_row = d_state * kStride;
+    const int64_t d_state = this->d_state(), state_row = d_state * kStride;
     const T* dt_low_map = params_ + direction * sizes_.params();
     for (int64_t i = 0; i < state_row; ++i) carry_[i] = 0;
     const T* before = carry_;
-    const ScanPath path = scan_path(direction, sizes_.height, sizes_.width);
+    PathTokens path(scan_path(direction, sizes_.height, sizes_.width));
     T* dt_row = dt_;
     T* states = states_;
-    for (int64_t line = 0; line < path.lines; ++line) {
-      int64_t token = path.first + line * path.line_stride;
-      for (int64_t step = 0; step < path.steps; ++step, token += path.step_stride) {
-        const T* dt_low = dt_low_map + token * row();
-        const T* B = dt_low + sizes_.dt_rank;
-        Vector<T> u[kVectors], dt[kVectors];
+    for (int64_t left = sizes_.length(); left > 0; left -= kTileTokens) {
+      const TokenTile tile(path, left);
+      Vector<T> dt_tile[kTileTokens][kVectors];
+      weights.dt(dt_low_map, row(), sizes_.dt_rank, tile, dt_tile);
+      for (int i = 0; i < tile.count; ++i) {
+        const int64_t token = tile.tokens[i];
+        const Vector<T>* dt = dt_tile[i];
+        const T* B = dt_low_map + token * row() + sizes_.dt_rank;
+        Vector<T> u[kVectors];
         channels_.load(u_ + token * sizes_.channels, u);
-        weights.dt(dt_low, sizes_.dt_rank, dt);
         for (int v = 0; v < kVectors; ++v) store_vector(dt_row + v * kLanes<T>, dt[v]);
         for (int64_t n = 0; n < d_state; ++n) {
           for (int v = 0; v < kVectors; ++v) {
@@ -92,25 +100,28 @@ class ScanBackward {
   }
 
   void walk_back(int direction, const BlockWeights<T, kVectors>& weights, bool first_of_part) {
-    const int64_t d_state = sizes_.d_state, state_row = d_state * kStride;
+    const int64_t d_state = this->d_state(), state_row = d_state * kStride;
     const int64_t dt_rank = sizes_.dt_rank;
     Vector<T> grad_dt_bias[kVectors] = {}, grad_D[kVectors] = {};
-    for (int64_t i = 0; i < state_row; ++i) carry_[i] = grad_A_[i] = 0;
+    T local_carry[kStride], local_grad_A[kStride];  // kept in registers
+    T* const carry = kOneState ? local_carry : carry_;
+    T* const grad_A = kOneState ? local_grad_A : grad_A_;
+    for (int64_t i = 0; i < state_row; ++i) carry[i] = grad_A[i] = 0;
     for (int64_t i = 0; i < dt_rank * kStride; ++i) grad_dt_weight_[i] = 0;
-    const int64_t rows = round_up_to_lanes<T>(sizes_.params());
-    for (int64_t i = 0; i < rows * kLanes<T>; ++i) products_[i] = 0;
+    copy_dt_weight(direction);
     // Against a path is along its opposite.
-    const ScanPath path = scan_path((direction + 2) % kDirections, sizes_.height, sizes_.width);
+    PathTokens path(scan_path((direction + 2) % kDirections, sizes_.height, sizes_.width));
     int64_t time = sizes_.length() - 1;
-    for (int64_t line = 0; line < path.lines; ++line) {
-      int64_t token = path.first + line * path.line_stride;
-      for (int64_t step = 0; step < path.steps; ++step, --time, token += path.step_stride) {
-        const int64_t column = token * row() + direction * sizes_.params();
-        const T* dt_low = params_ + column;
-        const T* B = dt_low + dt_rank;
+    for (int64_t left = sizes_.length(); left > 0; left -= kTileTokens) {
+      const TokenTile tile(path, left);
+      Vector<T> grad_dt_tile[kTileTokens][kVectors];
+      for (int i = 0; i < tile.count; ++i, --time) {
+        const int64_t token = tile.tokens[i];
+        const T* B = params_ + token * row() + direction * sizes_.params() + dt_rank;
         const T* C = B + d_state;
         const T* dt_row = dt_ + time * kStride;
         const T* states = states_ + time * state_row;
+        T* products = products_ + i * 2 * d_state * kLanes<T>;
         Vector<T> u[kVectors], grad_y[kVectors], dt[kVectors], grad_u[kVectors];
         Vector<T> grad_inflow[kVectors] = {}, grad_dt[kVectors] = {};
         channels_.load(u_ + token * sizes_.channels, u);
@@ -125,19 +136,19 @@ class ScanBackward {
             const int64_t at = n * kStride + v * kLanes<T>;
             const Vector<T> A = load_vector(weights.A + at);
             const Vector<T> decay = exp(dt[v] * A);
-            const Vector<T> grad_h = grad_y[v] * C[n] + load_vector(carry_ + at);
+            const Vector<T> grad_h = grad_y[v] * C[n] + load_vector(carry + at);
             const Vector<T> before = time > 0 ? load_vector(states - state_row + at) : Vector<T>{};
-            const Vector<T> carry = decay * grad_h;
-            const Vector<T> grad_exponent = carry * before;  // of dt * A
+            const Vector<T> grad_before = decay * grad_h;
+            const Vector<T> grad_exponent = grad_before * before;  // of dt * A
             grad_C += grad_y[v] * load_vector(states + at);
             grad_B += grad_h * dt[v] * u[v];
             grad_inflow[v] += grad_h * B[n];
             grad_dt[v] += grad_exponent * A;
-            store_vector(grad_A_ + at, load_vector(grad_A_ + at) + grad_exponent * dt[v]);
-            store_vector(carry_ + at, carry);
+            store_vector(grad_A + at, load_vector(grad_A + at) + grad_exponent * dt[v]);
+            store_vector(carry + at, grad_before);
           }
-          store_vector(products_ + (dt_rank + n) * kLanes<T>, grad_B);
-          store_vector(products_ + (dt_rank + d_state + n) * kLanes<T>, grad_C);
+          store_vector(products + n * kLanes<T>, grad_B);
+          store_vector(products + (d_state + n) * kLanes<T>, grad_C);
         }
         T* target = grad_u_ + token * sizes_.channels;
         if (direction > 0) {
@@ -150,52 +161,98 @@ class ScanBackward {
           // The derivative of softplus, sigmoid, from softplus itself.
           grad_dt[v] = (grad_dt[v] + grad_inflow[v] * u[v]) * one_minus_exp(-dt[v]);
           grad_dt_bias[v] += grad_dt[v];
+          grad_dt_tile[i][v] = grad_dt[v];
         }
         channels_.store(target, grad_u);
-        for (int64_t rank = 0; rank < dt_rank; ++rank) {
-          const Vector<T> low = broadcast(dt_low[rank]);
-          Vector<T> grad_low = {};
-          for (int v = 0; v < kVectors; ++v) {
-            const int64_t at = rank * kStride + v * kLanes<T>;
-            grad_low += load_vector(weights.dt_weight + at) * grad_dt[v];
-            store_vector(grad_dt_weight_ + at,
-                         load_vector(grad_dt_weight_ + at) + grad_dt[v] * low);
-          }
-          store_vector(products_ + rank * kLanes<T>, grad_low);
-        }
-        sum_lanes_each<T>(products_, sizes_.params(), sums_);
-        T* grad_params = grad_params_ + column;
-        // A part of the gradient is shared by the blocks of one task, in turn.
-        for (int64_t i = 0; i < sizes_.params(); ++i) {
-          grad_params[i] = first_of_part ? sums_[i] : grad_params[i] + sums_[i];
-        }
+      }
+      for (int i = tile.count; i < kTileTokens; ++i) {
+        for (int v = 0; v < kVectors; ++v) grad_dt_tile[i][v] = Vector<T>{};
+      }
+      add_grad_dt_weight(direction, tile, grad_dt_tile);
+      write_grad_params(direction, tile, grad_dt_tile, first_of_part);
+    }
+    if constexpr (kOneState) __builtin_memcpy(grad_A_, grad_A, sizeof(local_grad_A));
+    write_weights(direction, weights, grad_dt_bias, grad_D);
+  }
+
+  // The direction's dt_weight for the block, (kStride, ranks), in padded rows, with rows of zeros
+  // for channels beyond those given.
+  void copy_dt_weight(int direction) {
+    const int64_t dt_rank = sizes_.dt_rank, ranks = round_up_to_lanes<T>(dt_rank);
+    const T* source = arguments_.dt_weight + (direction * sizes_.channels + channel_) * dt_rank;
+    for (int64_t channel = 0; channel < kStride; ++channel) {
+      const int64_t filled = channel < channels_.size() ? dt_rank : 0;
+      T* target = dt_weight_ + channel * ranks;
+      for (int64_t rank = 0; rank < filled; ++rank) target[rank] = source[channel * dt_rank + rank];
+      for (int64_t rank = filled; rank < ranks; ++rank) target[rank] = 0;
+    }
+  }
+
+  void add_grad_dt_weight(int direction, const TokenTile& tile,
+                          const Vector<T> (&grad_dt)[kTileTokens][kVectors]) {
+    const T* dt_low[kTileTokens];
+    for (int i = 0; i < kTileTokens; ++i) {
+      dt_low[i] = params_ + tile.tokens[i] * row() + direction * sizes_.params();
+    }
+    for (int64_t rank = 0; rank < sizes_.dt_rank; ++rank) {
+      for (int v = 0; v < kVectors; ++v) {
+        T* target = grad_dt_weight_ + rank * kStride + v * kLanes<T>;
+        Vector<T> total = load_vector(target);
+        for (int i = 0; i < kTileTokens; ++i) total += grad_dt[i][v] * dt_low[i][rank];
+        store_vector(target, total);
       }
     }
-    write_weights(direction, weights, grad_dt_bias, grad_D);
+  }
+
+  // The tile's rows of the gradients of dt_low, B and C. Those of dt_low, products of grad_dt with
+  // dt_weight, are in vectors over ranks: channels are added up without a sum across lanes.
+  void write_grad_params(int direction, const TokenTile& tile,
+                         const Vector<T> (&grad_dt)[kTileTokens][kVectors], bool first_of_part) {
+    const int64_t dt_rank = sizes_.dt_rank, ranks = round_up_to_lanes<T>(dt_rank);
+    const int64_t states = 2 * d_state();
+    T grad_dt_of[kTileTokens][kStride];
+    __builtin_memcpy(grad_dt_of, grad_dt, sizeof(grad_dt));
+    for (int64_t rank = 0; rank < ranks; rank += kLanes<T>) {
+      Vector<T> even[kTileTokens] = {}, odd[kTileTokens] = {};  // two chains of additions
+      for (int64_t channel = 0; channel < kStride; channel += 2) {
+        const T* weight = dt_weight_ + channel * ranks + rank;
+        const Vector<T> even_weight = load_vector(weight), odd_weight = load_vector(weight + ranks);
+        for (int i = 0; i < kTileTokens; ++i) {
+          even[i] += even_weight * grad_dt_of[i][channel];
+          odd[i] += odd_weight * grad_dt_of[i][channel + 1];
+        }
+      }
+      for (int i = 0; i < kTileTokens; ++i) {
+        store_vector(grad_dt_low_ + i * ranks + rank, even[i] + odd[i]);
+      }
+    }
+    sum_lanes_each<T>(products_, kTileTokens * states, sums_);
+    for (int i = 0; i < tile.count; ++i) {
+      T* target = grad_params_ + tile.tokens[i] * row() + direction * sizes_.params();
+      write(grad_dt_low_ + i * ranks, dt_rank, first_of_part, target);
+      write(sums_ + i * states, states, first_of_part, target + dt_rank);
+    }
+  }
+
+  // A part of the gradient is shared by the blocks of one task, in turn.
+  static void write(const T* source, int64_t count, bool first_of_part, T* target) {
+    for (int64_t i = 0; i < count; ++i) {
+      target[i] = first_of_part ? source[i] : target[i] + source[i];
+    }
   }
 
   void write_weights(int direction, const BlockWeights<T, kVectors>& weights,
                      const Vector<T>* grad_dt_bias, const Vector<T>* grad_D) {
-    const int64_t rows = sizes_.dt_rank + sizes_.d_state + 2;
-    T* target = gradients_.grad_weights +
-                (sample_ * kDirections + direction) * rows * sizes_.channels + channel_;
-    Vector<T> x[kVectors];
-    for (int64_t rank = 0; rank < sizes_.dt_rank; ++rank, target += sizes_.channels) {
-      for (int v = 0; v < kVectors; ++v) {
-        x[v] = load_vector(grad_dt_weight_ + rank * kStride + v * kLanes<T>);
-      }
-      channels_.store(target, x);
+    const int64_t first = (sample_ * kDirections + direction) * sizes_.channels + channel_;
+    transpose(grad_dt_weight_, kStride, sizes_.dt_rank, channels_.size(),
+              gradients_.grad_dt_weight + first * sizes_.dt_rank, sizes_.dt_rank);
+    for (int64_t i = 0; i < d_state() * kStride; i += kLanes<T>) {  // dA/dA_log = A
+      store_vector(grad_A_ + i, load_vector(grad_A_ + i) * load_vector(weights.A + i));
     }
-    channels_.store(target, grad_dt_bias);
-    target += sizes_.channels;
-    for (int64_t n = 0; n < sizes_.d_state; ++n, target += sizes_.channels) {
-      for (int v = 0; v < kVectors; ++v) {  // dA/dA_log = A
-        const int64_t at = n * kStride + v * kLanes<T>;
-        x[v] = load_vector(grad_A_ + at) * load_vector(weights.A + at);
-      }
-      channels_.store(target, x);
-    }
-    channels_.store(target, grad_D);
+    transpose(grad_A_, kStride, d_state(), channels_.size(),
+              gradients_.grad_A_log + first * d_state(), d_state());
+    channels_.store(gradients_.grad_dt_bias + first, grad_dt_bias);
+    channels_.store(gradients_.grad_D + first, grad_D);
   }
 
   const ScanSizes sizes_;
@@ -215,18 +272,34 @@ class ScanBackward {
   T* grad_dt_weight_;  // (dt_rank, kStride)
   T* dt_;              // (length, kStride)
   T* states_;          // (length, d_state, kStride)
-  T* products_;        // (params, lanes), padded: what the lanes' sums are the gradients of
-  T* sums_;            // (params), padded
+  T* dt_weight_;       // (kStride, ranks), ranks being dt_rank, padded
+  T* grad_dt_low_;     // (tile, ranks)
+  T* products_;        // (tile, 2 * d_state, lanes), padded: their lanes' sums are grad B and C
+  T* sums_;            // (tile, 2 * d_state), padded
 };
+
+template <typename T, int kVectors, bool kPart>
+void scan_backward_channels(const ScanArguments<T>& arguments, const ScanGradients<T>& gradients,
+                            int64_t sample, int64_t channel, Channels<T, kVectors, kPart> channels,
+                            bool first_of_part, T* scratch) {
+  if (arguments.sizes.d_state == 1) {
+    ScanBackward<T, kVectors, kPart, true>(arguments, gradients, sample, channel, channels, scratch)
+        .run(first_of_part);
+  } else {
+    ScanBackward<T, kVectors, kPart, false>(arguments, gradients, sample, channel, channels,
+                                            scratch)
+        .run(first_of_part);
+  }
+}
 
 template <typename T>
 void scan_backward(const ScanArguments<T>& arguments, const ScanGradients<T>& gradients,
                    int64_t sample, int64_t channel, T* scratch) {
-  for_each_channels<T>(
-      channel, scan_block_end<T>(arguments.sizes, channel), [&](int64_t first, auto channels) {
-        ScanBackward backward(arguments, gradients, sample, first, channels, scratch);
-        backward.run(first == channel);
-      });
+  for_each_channels<T>(channel, scan_block_end<T>(arguments.sizes, channel),
+                       [&](int64_t first, auto channels) {
+                         scan_backward_channels(arguments, gradients, sample, first, channels,
+                                                first == channel, scratch);
+                       });
 }
 
 }  // namespace

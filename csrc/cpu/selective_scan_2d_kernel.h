@@ -1,4 +1,6 @@
-// The forward scan of one sample and one block of channels: channels in vectors, tokens in turn.
+// The forward scan of one sample and one block of channels: channels in vectors, tokens in turn,
+// but for dt, which is computed for a tile of tokens at a time, so that dt_weight is read once for
+// all of them.
 #pragma once
 
 #include "channels.h"
@@ -6,6 +8,20 @@
 
 namespace hrvmamba {
 namespace {
+
+constexpr int kTileTokens = 4;
+
+// Tokens that follow one another on a path. Where the path ends within a tile, its last token
+// stands in for those missing, and what is computed for them is not used.
+struct TokenTile {
+  int64_t tokens[kTileTokens];
+  int count;
+
+  TokenTile(PathTokens& path, int64_t left)
+      : count(left < kTileTokens ? static_cast<int>(left) : kTileTokens) {
+    for (int i = 0; i < kTileTokens; ++i) tokens[i] = i < count ? path.next() : tokens[i - 1];
+  }
+};
 
 // One direction's weights for a block, in vectors. The arrays lie in scratch memory.
 template <typename T, int kVectors>
@@ -27,37 +43,43 @@ struct BlockWeights {
       : dt_weight(scratch), A(scratch + arguments.sizes.dt_rank * kStride) {
     const ScanSizes& sizes = arguments.sizes;
     const int64_t first = direction * sizes.channels + channel;
-    transpose(arguments.dt_weight + first * sizes.dt_rank, sizes.dt_rank, channels.size(),
-              dt_weight);
-    transpose(arguments.A_log + first * sizes.d_state, sizes.d_state, channels.size(), A);
+    fill(arguments.dt_weight + first * sizes.dt_rank, channels.size(), sizes.dt_rank, dt_weight);
+    fill(arguments.A_log + first * sizes.d_state, channels.size(), sizes.d_state, A);
     for (int64_t i = 0; i < sizes.d_state * kStride; i += kLanes<T>)
       store_vector(A + i, -exp(load_vector(A + i)));
     channels.load(arguments.dt_bias + first, dt_bias);
     channels.load(arguments.D + first, D);
   }
 
-  // Rows beyond those given become zeros.
-  static void transpose(const T* source, int64_t columns, int64_t rows, T* target) {
-    if (rows < kStride) {
+  // Channels beyond those given get zeros.
+  static void fill(const T* source, int64_t channels, int64_t columns, T* target) {
+    if (channels < kStride) {
       for (int64_t i = 0; i < columns * kStride; ++i) target[i] = 0;
     }
-    for (int64_t row = 0; row < rows; ++row) {
-      for (int64_t column = 0; column < columns; ++column) {
-        target[column * kStride + row] = source[row * columns + column];
-      }
-    }
+    transpose(source, columns, channels, columns, target, kStride);
   }
 
-  // softplus(dt_weight @ dt_low + dt_bias)
-  void dt(const T* dt_low, int64_t dt_rank, Vector<T>* result) const {
-    for (int v = 0; v < kVectors; ++v) result[v] = dt_bias[v];
+  // softplus(dt_weight @ dt_low + dt_bias), where a token's dt_low is at params + token * row.
+  void dt(const T* params, int64_t row, int64_t dt_rank, const TokenTile& tile,
+          Vector<T> (&result)[kTileTokens][kVectors]) const {
+    const T* dt_low[kTileTokens];
+    for (int i = 0; i < kTileTokens; ++i) {
+      dt_low[i] = params + tile.tokens[i] * row;
+      for (int v = 0; v < kVectors; ++v) result[i][v] = dt_bias[v];
+    }
     for (int64_t rank = 0; rank < dt_rank; ++rank) {
-      const Vector<T> low = broadcast(dt_low[rank]);
+      Vector<T> weight[kVectors];
       for (int v = 0; v < kVectors; ++v) {
-        result[v] += load_vector(dt_weight + rank * kStride + v * kLanes<T>) * low;
+        weight[v] = load_vector(dt_weight + rank * kStride + v * kLanes<T>);
+      }
+      for (int i = 0; i < kTileTokens; ++i) {
+        const Vector<T> low = broadcast(dt_low[i][rank]);
+        for (int v = 0; v < kVectors; ++v) result[i][v] += weight[v] * low;
       }
     }
-    for (int v = 0; v < kVectors; ++v) result[v] = softplus(result[v]);
+    for (int i = 0; i < kTileTokens; ++i) {
+      for (int v = 0; v < kVectors; ++v) result[i][v] = softplus(result[i][v]);
+    }
   }
 };
 
@@ -84,16 +106,18 @@ void scan_direction(const ScanArguments<T>& arguments, int64_t sample, int64_t c
   const T* params_map =
       arguments.ssm_params + (sample * sizes.length() * kDirections + direction) * params;
   T* y_map = y + sample * sizes.length() * sizes.channels + channel;
-  const ScanPath path = scan_path(direction, sizes.height, sizes.width);
-  for (int64_t line = 0; line < path.lines; ++line) {
-    int64_t token = path.first + line * path.line_stride;
-    for (int64_t step = 0; step < path.steps; ++step, token += path.step_stride) {
-      const T* dt_low = params_map + token * kDirections * params;
-      const T* B = dt_low + sizes.dt_rank;
+  PathTokens path(scan_path(direction, sizes.height, sizes.width));
+  for (int64_t left = sizes.length(); left > 0; left -= kTileTokens) {
+    const TokenTile tile(path, left);
+    Vector<T> dt_tile[kTileTokens][kVectors];
+    weights.dt(params_map, kDirections * params, sizes.dt_rank, tile, dt_tile);
+    for (int i = 0; i < tile.count; ++i) {
+      const int64_t token = tile.tokens[i];
+      const Vector<T>* dt = dt_tile[i];
+      const T* B = params_map + token * kDirections * params + sizes.dt_rank;
       const T* C = B + d_state;
-      Vector<T> u[kVectors], dt[kVectors], out[kVectors];
+      Vector<T> u[kVectors], out[kVectors];
       channels.load(u_map + token * sizes.channels, u);
-      weights.dt(dt_low, sizes.dt_rank, dt);
       if constexpr (kOneState) {
         for (int v = 0; v < kVectors; ++v) {
           h[v] = exp(dt[v] * A[v]) * h[v] + dt[v] * u[v] * B[0];

@@ -71,24 +71,48 @@ inline Vector<T> broadcast(T x) {
 }
 
 #if HRVMAMBA_VECTOR_BYTES == 64 && __has_builtin(__builtin_shufflevector)
-// Lanes of the sum hold a's where the lane's number lacks the bit `kBit`, and b's where it has it:
-// each the sum of two lanes whose numbers differ in that bit.
+#define HRVMAMBA_LANES(lane)                                                                \
+  lane(0), lane(1), lane(2), lane(3), lane(4), lane(5), lane(6), lane(7), lane(8), lane(9), \
+      lane(10), lane(11), lane(12), lane(13), lane(14), lane(15)
+// Where a lane's number lacks the bit `kBit`, the result has a's lane, and where it has it, b's:
+// that of the same number, or of the number without or with that bit.
+#define HRVMAMBA_SAME(lane) ((((lane) & kBit) ? 16 : 0) + (lane))
+#define HRVMAMBA_OTHER(lane) ((((lane) & kBit) ? 16 : 0) + ((lane) ^ kBit))
+#define HRVMAMBA_WITHOUT(lane) ((((lane) & kBit) ? 16 : 0) + ((lane) & ~kBit))
+#define HRVMAMBA_WITH(lane) ((((lane) & kBit) ? 16 : 0) + ((lane) | kBit))
+
+// Each lane is the sum of two whose numbers differ in the bit, of a or of b.
 template <int kBit>
 inline Vector<float> add_across(Vector<float> a, Vector<float> b) {
-#define HRVMAMBA_LANE(lane, other) \
-  ((((lane) & kBit) ? 16 : 0) + ((other) ? ((lane) ^ kBit) : (lane)))
-#define HRVMAMBA_LANES(other)                                                       \
-  HRVMAMBA_LANE(0, other), HRVMAMBA_LANE(1, other), HRVMAMBA_LANE(2, other),        \
-      HRVMAMBA_LANE(3, other), HRVMAMBA_LANE(4, other), HRVMAMBA_LANE(5, other),    \
-      HRVMAMBA_LANE(6, other), HRVMAMBA_LANE(7, other), HRVMAMBA_LANE(8, other),    \
-      HRVMAMBA_LANE(9, other), HRVMAMBA_LANE(10, other), HRVMAMBA_LANE(11, other),  \
-      HRVMAMBA_LANE(12, other), HRVMAMBA_LANE(13, other), HRVMAMBA_LANE(14, other), \
-      HRVMAMBA_LANE(15, other)
-  return __builtin_shufflevector(a, b, HRVMAMBA_LANES(false)) +
-         __builtin_shufflevector(a, b, HRVMAMBA_LANES(true));
-#undef HRVMAMBA_LANES
-#undef HRVMAMBA_LANE
+  return __builtin_shufflevector(a, b, HRVMAMBA_LANES(HRVMAMBA_SAME)) +
+         __builtin_shufflevector(a, b, HRVMAMBA_LANES(HRVMAMBA_OTHER));
 }
+
+// Exchange the bit of the lanes' numbers with that of the vectors' numbers.
+template <int kBit>
+inline void exchange(Vector<float> (&x)[16]) {
+  for (int i = 0; i < 16; ++i) {
+    if (i & kBit) continue;
+    const Vector<float> a = x[i], b = x[i | kBit];
+    x[i] = __builtin_shufflevector(a, b, HRVMAMBA_LANES(HRVMAMBA_WITHOUT));
+    x[i | kBit] = __builtin_shufflevector(a, b, HRVMAMBA_LANES(HRVMAMBA_WITH));
+  }
+}
+
+inline void transpose_square(const float* source, int64_t columns, float* target, int64_t rows) {
+  Vector<float> x[16];
+  for (int i = 0; i < 16; ++i) x[i] = load_vector(source + i * columns);
+  exchange<8>(x);
+  exchange<4>(x);
+  exchange<2>(x);
+  exchange<1>(x);
+  for (int i = 0; i < 16; ++i) store_vector(target + i * rows, x[i]);
+}
+#undef HRVMAMBA_WITH
+#undef HRVMAMBA_WITHOUT
+#undef HRVMAMBA_OTHER
+#undef HRVMAMBA_SAME
+#undef HRVMAMBA_LANES
 
 // Lane i of the result is the sum of the i-th of 16 vectors.
 inline Vector<float> sum_each(const float* x) {
@@ -122,6 +146,31 @@ inline void sum_lanes_each(const T* x, int64_t count, T* result) {
   }
 #endif
   for (int64_t i = 0; i < count; ++i) result[i] = sum_lanes<T>(load_vector(x + i * kLanes<T>));
+}
+
+// target[column][row] = source[row][column], where the rows of source are `source_stride` apart and
+// those of target `target_stride`.
+template <typename T>
+inline void transpose(const T* source, int64_t source_stride, int64_t rows, int64_t columns,
+                      T* target, int64_t target_stride) {
+  int64_t squares = 0;  // columns done by squares
+#if HRVMAMBA_VECTOR_BYTES == 64 && __has_builtin(__builtin_shufflevector)
+  if constexpr (kLanes<T> == 16) {
+    if (rows % 16 == 0) {
+      for (; squares + 16 <= columns; squares += 16) {
+        for (int64_t row = 0; row < rows; row += 16) {
+          transpose_square(source + row * source_stride + squares, source_stride,
+                           target + squares * target_stride + row, target_stride);
+        }
+      }
+    }
+  }
+#endif
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t column = squares; column < columns; ++column) {
+      target[column * target_stride + row] = source[row * source_stride + column];
+    }
+  }
 }
 
 template <typename T>

@@ -7,8 +7,17 @@
 namespace hrvmamba {
 namespace {
 
-// Adds to grad_value, and to `products` the channels' products of dL/d sample and each corner.
-template <typename T, int kVectors, bool kPart>
+struct First {
+  static constexpr bool value = true;
+};
+
+struct Later {
+  static constexpr bool value = false;
+};
+
+// Adds to grad_value, and stores in `products` (first channels) or adds to them the channels'
+// products of dL/d sample and each corner.
+template <bool kFirst, typename T, int kVectors, bool kPart>
 inline void scatter(const PointSet<T>& points, const T (*weight)[kPointLanes], bool silu,
                     const T* map, T* grad_map, const T* grad_out, int64_t stride,
                     Channels<T, kVectors, kPart> channels, Vector<T>* products) {
@@ -28,10 +37,12 @@ inline void scatter(const PointSet<T>& points, const T (*weight)[kPointLanes], b
       Vector<T> x[kVectors], total[kVectors];
       channels.load(map + token, x);
       channels.load(grad_map + token, total);
+      Vector<T> product = kFirst ? Vector<T>{} : products[corner * kPoints + k];
       for (int v = 0; v < kVectors; ++v) {
-        products[corner * kPoints + k] += grad[v] * x[v];
+        product += grad[v] * x[v];
         total[v] += grad[v] * weight[corner][k];
       }
+      products[corner * kPoints + k] = product;
       channels.store(grad_map + token, total);
     }
   }
@@ -51,13 +62,19 @@ void sample_backward(const SampleArguments<T>& arguments, const SampleGradients<
     T weight[kCorners][kPointLanes];
     masked_weights(points, weight);
     constexpr int64_t kProducts = round_up_to_lanes<T>(kCorners * kPoints);
-    Vector<T> products[kProducts] = {};  // (corner, point)
+    Vector<T> products[kProducts];  // (corner, point), padded
+    for (int64_t i = kCorners * kPoints; i < kProducts; ++i) products[i] = Vector<T>{};
+    const auto scatter_channels = [&](int64_t channel, auto channels, auto is_first) {
+      scatter<decltype(is_first)::value>(
+          points, weight, sizes.silu, arguments.value + map + channel,
+          gradients.grad_value + map + channel,
+          gradients.grad_out + map + token * sizes.channels + channel, sizes.channels, channels,
+          products);
+    };
     for_each_channels<T>(first, first + sizes.group_channels(),
                          [&](int64_t channel, auto channels) {
-                           scatter(points, weight, sizes.silu, arguments.value + map + channel,
-                                   gradients.grad_value + map + channel,
-                                   gradients.grad_out + map + token * sizes.channels + channel,
-                                   sizes.channels, channels, products);
+                           channel == first ? scatter_channels(channel, channels, First{})
+                                            : scatter_channels(channel, channels, Later{});
                          });
     T dots[kProducts];
     sum_lanes_each<T>(reinterpret_cast<const T*>(products), kCorners * kPoints, dots);

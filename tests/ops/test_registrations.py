@@ -5,6 +5,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import hrvmamba  # noqa: F401 (loads the operators)
+from hrvmamba.ops import deform_sample, selective_scan_2d
 from hrvmamba.ops.deform_sample import deform_sample_reference
 from hrvmamba.ops.selective_scan_2d import selective_scan_2d_reference
 
@@ -167,6 +168,69 @@ def test_second_derivatives_are_refused(name):
     (grad,) = torch.autograd.grad(out.square().sum(), first, create_graph=True)
     with pytest.raises(RuntimeError, match="no second derivative"):
         grad.sum().backward()
+
+
+def sample_silu(value, offset_mask):
+    return deform_sample(value, offset_mask, 2, activation="silu")
+
+
+PUBLIC = {
+    "deform_sample": (sample_silu, lambda: sample_inputs(2, 3, 4, 12, 2)[:2]),
+    "selective_scan_2d": (selective_scan_2d, lambda: scan_inputs(2, 3, 4, 12, 2)),
+}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_compiles_to_one_graph(name):
+    function, make = PUBLIC[name]
+    arguments = make()
+    grad = torch.randn_like(arguments[0])
+    compiled = torch.compile(function, backend="aot_eager", fullgraph=True)
+    got, wanted = gradients(compiled, arguments, grad), gradients(function, arguments, grad)
+    assert all(map(torch.equal, got, wanted))
+
+
+class Apply(torch.nn.Module):
+    """A function as what torch.export takes."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, arguments):
+        return self.function(*arguments)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_exports_with_free_sizes(name):
+    function, make = PUBLIC[name]
+    arguments = make()
+    maps, weights = arguments[:2], arguments[2:]
+    free = dict.fromkeys(range(3), torch.export.Dim.DYNAMIC)  # batch, height, width
+    shapes = ((free, free, *[None] * len(weights)),)
+    exported = torch.export.export(
+        Apply(function), ((*maps, *weights),), dynamic_shapes=shapes
+    ).module()
+    larger = [torch.randn(3, 5, 7, *x.shape[3:]) for x in maps]
+    expected = function(*larger, *weights)
+    assert torch.equal(exported((*larger, *weights)), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("name", PUBLIC)
+def test_autocast(name, dtype):
+    """Half maps with float32 weights: results in the map's type, as near float32 as it allows."""
+    function, make = PUBLIC[name]
+    first, second, *weights = make()
+    half = (first.to(dtype), second.to(dtype), *weights)
+    grad = torch.randn_like(first).to(dtype)
+    with torch.autocast("cpu", dtype):
+        got = gradients(function, half, grad)
+    wanted = gradients(function, [x.detach().float() for x in half], grad)
+    assert [x.dtype for x in got] == [dtype] * 3 + [torch.float32] * len(weights)
+    for x, y in zip(got, wanted, strict=True):
+        step = torch.finfo(x.dtype).eps
+        assert (x - y).abs().max() <= step * y.abs().max()
 
 
 def test_memory_is_guarded():

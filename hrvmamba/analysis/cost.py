@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from hrvmamba.layers import DSS2D
+from hrvmamba.layers import DSS2D, SS2D
 from hrvmamba.ops.paths import DIRECTIONS
 
 _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
@@ -49,10 +49,11 @@ class Cost(NamedTuple):
 def cost(model: nn.Module, input_size: tuple[int, int], in_channels: int = 3) -> Cost:
     """Count a model's parameters and its multiply-accumulates for one image.
 
-    Convolutions and linear layers count their multiply-accumulates, DSS2D's dt projection among
-    them; each of the four scans of DSS2D counts ``9*L*D*N + L*D``, its sampling ``45*L*D`` and each
-    normalisation 2 for each output element, as the paper's figures do. Activations, additions and
-    the upsampling of the fusion count nothing. What is run is a copy of the model without data.
+    Convolutions and linear layers count their multiply-accumulates, the dt projections of SS2D and
+    DSS2D among them; each of their four scans counts ``9*L*D*N + L*D``, the deformable sampling
+    ``45*L*D`` and each normalisation 2 for each output element, as the paper's figures do.
+    Activations, additions and the upsampling of the fusion count nothing. What is run is a copy of
+    the model without data.
 
     Args:
         model: a model that takes ``(B, in_channels, H, W)``.
@@ -108,18 +109,26 @@ def _count_norm(norm: nn.Module, x: Tensor, y: Tensor) -> dict[str, int]:
     return {"normalisations": 2 * y.numel()}
 
 
-def _count_dss2d(dss2d: DSS2D, x: Tensor, y: Tensor) -> dict[str, int]:
-    elements = x[0, :, :, 0].numel() * dss2d.d_inner
+def _count_scan(ss2d: SS2D, x: Tensor, y: Tensor) -> dict[str, int]:
+    elements = _inner_elements(ss2d, x)
     return {
-        "dt projections": DIRECTIONS * elements * dss2d.dt_rank,
-        "selective scans": DIRECTIONS * elements * (_SCAN_MACS * dss2d.d_state + 1),
-        "deformable sampling": _SAMPLING_MACS * elements,
+        "dt projections": DIRECTIONS * elements * ss2d.dt_rank,
+        "selective scans": DIRECTIONS * elements * (_SCAN_MACS * ss2d.d_state + 1),
     }
+
+
+def _count_sampling(dss2d: DSS2D, x: Tensor, y: Tensor) -> dict[str, int]:
+    return {"deformable sampling": _SAMPLING_MACS * _inner_elements(dss2d, x)}
+
+
+def _inner_elements(ss2d: SS2D, x: Tensor) -> int:
+    return x[0, :, :, 0].numel() * ss2d.d_inner
 
 
 _COUNTS = (
     (_CONVOLUTIONS, _count_convolution),
     (nn.Linear, _count_linear),
     (_NORMS, _count_norm),
-    (DSS2D, _count_dss2d),
+    (SS2D, _count_scan),
+    (DSS2D, _count_sampling),
 )

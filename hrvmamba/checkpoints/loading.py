@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from hrvmamba.checkpoints.messages import first_few, shape_of
 from hrvmamba.checkpoints.posevmamba import BACKBONE
 from hrvmamba.checkpoints.reading import read_checkpoint, state_dict_of
+from hrvmamba.layers.esinb import KERNEL_SIZES
 from hrvmamba.models import ARCHS, Arch, HRVMamba
 
 
@@ -118,22 +119,26 @@ def infer_arch(state_dict: Mapping[str, Tensor], prefix: str = "") -> Arch:
     """Tell the widths and parts of the backbone that a state dict in our names is of.
 
     Raises:
-        ValueError: the state dict has no HRVMamba backbone there; what it lacks is named.
+        ValueError: the state dict has no HRVMamba backbone with ESInB and DSS2D there; what it
+            lacks is named.
     """
     block = f"{prefix}stage4.0.branches.{{}}.0."
+    first = block.format(0)
     names = [f"{prefix}stage1.0.conv1.0.weight"]
     names += [f"{block.format(branch)}esinb_norm.weight" for branch in range(4)]
-    lacking = [name for name in names if not getattr(state_dict.get(name), "shape", ())]
+    parts = [f"{first}dss2d.offset_mask.weight"]
+    parts += [f"{first}esinb.convs.{group}.weight" for group in range(len(KERNEL_SIZES))]
+    lacking = [name for name in names + parts if not getattr(state_dict.get(name), "shape", ())]
     if lacking:
         raise ValueError(f"no HRVMamba backbone: {', '.join(lacking)} missing")
     bottleneck, *channels = (state_dict[name].shape[0] for name in names)
-    first = block.format(0)
     return Arch(
         bottleneck,
         tuple(channels),
         use_lpu=f"{first}lpu1.weight" in state_dict,
         use_se=f"{first}dss2d.se.reduce.weight" in state_dict,
         use_offset_conv=f"{first}dss2d.offset_conv.weight" in state_dict,
+        esinb_kernel_sizes=tuple(state_dict[name].shape[-1] for name in parts[1:]),
     )
 
 

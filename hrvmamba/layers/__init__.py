@@ -8,5 +8,6 @@ from hrvmamba.layers.esinb import ESInB
 from hrvmamba.layers.ffn import FFN
 from hrvmamba.layers.lpu import LPU
 from hrvmamba.layers.se import SE
+from hrvmamba.layers.ss2d import SS2D
 
-__all__ = ["DSS2D", "DVSSBlock", "DepthwiseConv", "DropPath", "ESInB", "FFN", "LPU", "SE"]
+__all__ = ["DSS2D", "DVSSBlock", "DepthwiseConv", "DropPath", "ESInB", "FFN", "LPU", "SE", "SS2D"]

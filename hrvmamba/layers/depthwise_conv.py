@@ -9,10 +9,18 @@ class DepthwiseConv(nn.Conv2d):
     Args:
         channels: C.
         kernel_size: side of the kernel, odd.
+        dilation: steps between the kernel's points, in pixels.
     """
 
-    def __init__(self, channels: int, kernel_size: int) -> None:
-        super().__init__(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels)
+    def __init__(self, channels: int, kernel_size: int, dilation: int = 1) -> None:
+        super().__init__(
+            channels,
+            channels,
+            kernel_size,
+            padding=dilation * (kernel_size // 2),
+            dilation=dilation,
+            groups=channels,
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve x ``(B, H, W, C)`` to ``(B, H, W, C)``."""

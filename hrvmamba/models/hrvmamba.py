@@ -18,6 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from hrvmamba.layers import DVSSBlock
+from hrvmamba.layers.esinb import KERNEL_SIZES
 
 NormLayer = Callable[[int], nn.Module]
 
@@ -40,6 +41,11 @@ class Arch:
         use_lpu: local perception units in the DVSS blocks.
         use_se: squeeze and excitation in DSS2D.
         use_offset_conv: a depthwise convolution ahead of DSS2D's offset projection.
+        dilations: of SS2D's depthwise convolutions, over near equal groups of channels, in place
+            of the deformable sampling of DSS2D; None keeps DSS2D. This and what follows are the
+            paper's ablations.
+        esinb: where ESInB is: a "block" of its own, between the layers of the "ffn", or "none".
+        esinb_kernel_sizes: of ESInB's depthwise convolutions.
     """
 
     bottleneck_channels: int
@@ -47,6 +53,9 @@ class Arch:
     use_lpu: bool = False
     use_se: bool = False
     use_offset_conv: bool = False
+    dilations: tuple[int, ...] | None = None
+    esinb: str = "block"
+    esinb_kernel_sizes: tuple[int, ...] = KERNEL_SIZES
 
 
 ARCHS = {
@@ -266,6 +275,9 @@ class HRVMambaModule(nn.Module):
                         drop_path_rate=rate,
                         drop_rate=drop_rate,
                         esinb_drop_path=esinb_drop_path,
+                        dilations=arch.dilations,
+                        esinb=arch.esinb,
+                        esinb_kernel_sizes=arch.esinb_kernel_sizes,
                     )
                     for rate in drop_path_rates
                 )
@@ -467,10 +479,11 @@ def _resolve_arch(arch: str | dict | Arch) -> Arch:
             f"arch must be one of {', '.join(ARCHS)} or a dict with keys among "
             f"{', '.join(fields)} ({', '.join(sorted(required))} required), got {arch!r}"
         )
-    channels = tuple(arch["channels"])
-    if len(channels) != 4:
-        raise ValueError(f"arch['channels'] must hold 4 widths, got {channels}")
-    return Arch(**{**arch, "channels": channels})
+    # Config files and JSON have lists where Arch has tuples.
+    arch = {key: tuple(value) if isinstance(value, list) else value for key, value in arch.items()}
+    if len(arch["channels"]) != 4:
+        raise ValueError(f"arch['channels'] must hold 4 widths, got {arch['channels']}")
+    return Arch(**arch)
 
 
 def _refuse_options(cls: type, unknown: dict[str, object]) -> NoReturn:

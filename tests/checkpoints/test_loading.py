@@ -1,9 +1,11 @@
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
 
 from hrvmamba.checkpoints import load_checkpoint, load_state_dict
-from hrvmamba.models import HRVMamba
+from hrvmamba.models import ARCHS, HRVMamba
 
 
 def pose_model(backbone, channels=8):
@@ -88,6 +90,21 @@ def test_parts_that_the_model_lacks_are_refused(nano):
     without = HRVMamba(dict(bottleneck_channels=16, channels=(8, 16, 32, 64)))
     with pytest.raises(ValueError, match=r"left over: stage2\.0\.branches\.0\.0\.lpu1\.weight"):
         load_state_dict(without, nano.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (dict(dilations=(1,)), r"model: \d.*missing: stage2\S+dss2d\.sampling\.0\.weight"),
+        (dict(esinb="none"), r"model: \d.*left over: stage2\S+lpu1\.weight"),
+        (dict(esinb_kernel_sizes=(3, 3, 3, 3)), r"of HRVMamba nano, the model is .*\(3, 3, 3, 3\)"),
+    ],
+    ids=str,
+)
+def test_a_preset_does_not_fit_an_ablation(nano, changes, message):
+    ablated = HRVMamba(dataclasses.replace(ARCHS["nano"], **changes))
+    with pytest.raises(ValueError, match=rf"(?s){message}"):
+        load_state_dict(ablated, nano.state_dict())
 
 
 def test_missing_fusions_are_explained(nano):

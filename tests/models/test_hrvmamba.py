@@ -206,10 +206,13 @@ def test_norm_layer():
         (
             dict(arch=dict(widths=(8, 16, 32, 64))),
             ValueError,
-            r"bottleneck_channels, channels, use_lpu, use_se, use_offset_conv "
-            r"\(bottleneck_channels, channels required\)",
+            r"bottleneck_channels, channels, use_lpu, use_se, use_offset_conv, dilations, esinb, "
+            r"esinb_kernel_sizes \(bottleneck_channels, channels required\)",
         ),
         (dict(arch=dict(bottleneck_channels=4, channels=(4, 8))), ValueError, "4 widths"),
+        (dict(arch=SMALLEST | dict(esinb="head")), ValueError, "one of block, ffn, none"),
+        (dict(arch=SMALLEST | dict(dilations=[])), ValueError, "dilations must hold from 1 to 8"),
+        (dict(arch=SMALLEST | dict(esinb_kernel_sizes=[4])), ValueError, "odd positive integers"),
         (dict(droprate=0.1), TypeError, "unknown options droprate; allowed are arch, drop_path"),
         (dict(out_indices=(4,)), ValueError, r"out_indices must hold .* 0 to 3, got \(4,\)"),
         (dict(out_indices=()), ValueError, "out_indices"),
@@ -246,6 +249,27 @@ def test_an_arch_of_ones_own():
         for arch in (own, SMALLEST)
     ]
     assert shapes[0] == shapes[1]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        dict(dilations=[1, 3, 5]),  # a list, as JSON has it
+        dict(esinb="ffn"),
+        dict(esinb="none"),
+        dict(esinb_kernel_sizes=[3, 3, 3, 3]),
+    ],
+    ids=str,
+)
+def test_the_arch_reaches_every_block(changes):
+    model = meta_model(SMALLEST | changes)
+    for name, block in model.named_modules():
+        if isinstance(block, DVSSBlock):
+            (channels,) = block.dss2d_norm.normalized_shape
+            alone = DVSSBlock(channels, use_lpu=True, use_se=True, **changes)
+            assert str(block.dss2d) == str(alone.dss2d), name
+            assert str(block.esinb) == str(alone.esinb), name
+            assert str(block.ffn) == str(alone.ffn), name
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float64])

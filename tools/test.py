@@ -1,4 +1,4 @@
-"""Test a checkpoint of a pose model, and print COCO's AP.
+"""Test a checkpoint of a pose, classification or segmentation model, and print its metrics.
 
 python tools/test.py configs/coco/hrvmamba_tiny_256x192.py work_dirs/.../epoch_210.pth
 """
@@ -9,25 +9,20 @@ import argparse
 import json
 import os
 from pathlib import Path
+from types import ModuleType
 
 from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
 from mmengine.fileio import dump
 from mmengine.model import is_model_wrapper
 
-import hrvmamba  # noqa: F401  (registers the backbone and lets MMPose import)
+import hrvmamba  # noqa: F401  (registers the backbone and lets OpenMMLab's libraries import)
 from hrvmamba.checkpoints import load_checkpoint
 from hrvmamba.cli.errors import refuse
 from hrvmamba.integrations.coco_files import check_image_info, check_results
 from hrvmamba.integrations.config import ConfigError, as_list, load_config
-from hrvmamba.integrations.mmpose import (
-    boxes_used,
-    check_testing,
-    unreadable_image,
-    use_ground_truth_boxes,
-    use_test_dev,
-)
-from hrvmamba.integrations.runner import build_runner, check_launcher
+from hrvmamba.integrations.hosts import host_of
+from hrvmamba.integrations.runner import build_runner, check_launcher, unreadable_image
 
 METRICS_FORMATS = (".json", ".yaml", ".yml", ".pkl", ".pickle")  # mmengine.fileio.dump's
 
@@ -35,9 +30,11 @@ TEST_DEV_RESULTS = "person_keypoints_test-dev2017_hrvmamba_results.json"
 
 NEEDED = ("model", "test_dataloader", "test_evaluator")
 
+POSE = "mmpose"
+
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Test a pose model.")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("config", help="the config file")
     parser.add_argument(
         "checkpoint", help="of tools/train.py, of tools/convert_posevmamba.py or of the authors"
@@ -54,13 +51,13 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     boxes.add_argument(
         "--gt-boxes",
         action="store_true",
-        help="test on ground-truth boxes: no detection file is needed, and the AP is not "
+        help="pose: test on ground-truth boxes: no detection file is needed, and the AP is not "
         "comparable with AP on detected boxes",
     )
     boxes.add_argument(
         "--test-dev",
         action="store_true",
-        help=f"run on COCO test-dev2017 and write {TEST_DEV_RESULTS} for the COCO server",
+        help=f"pose: run on COCO test-dev2017 and write {TEST_DEV_RESULTS} for the COCO server",
     )
     parser.add_argument(
         "--cfg-options",
@@ -78,8 +75,8 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def apply_arguments(config: Config, arguments: argparse.Namespace) -> None:
-    """Write the command line's choices into the config."""
+def apply_arguments(config: Config, arguments: argparse.Namespace, host: ModuleType) -> None:
+    """Write the command line's choices into the config; the host is what host_of gives for it."""
     check_launcher(arguments.launcher)
     config.launcher = arguments.launcher
     config.load_from = None
@@ -90,17 +87,18 @@ def apply_arguments(config: Config, arguments: argparse.Namespace) -> None:
         config.work_dir = str(Path("work_dirs", Path(arguments.config).stem))
     if arguments.out and not arguments.out.endswith(METRICS_FORMATS):
         raise ConfigError(f"--out must name a .json, .yaml or .pkl file, not {arguments.out}")
+    for option, given in (("--gt-boxes", arguments.gt_boxes), ("--test-dev", arguments.test_dev)):
+        if given and config.default_scope != POSE:
+            raise ConfigError(
+                f"{option} is for configs of {POSE}, and {arguments.config} is one of "
+                f"{config.default_scope}: leave it out"
+            )
     if arguments.gt_boxes:
-        use_ground_truth_boxes(config)
+        host.use_ground_truth_boxes(config)
     if arguments.test_dev:
-        use_test_dev(config)
+        host.use_test_dev(config)
     if arguments.show_dir:
-        hook = {
-            "type": "PoseVisualizationHook",
-            "enable": True,
-            "out_dir": os.path.abspath(arguments.show_dir),
-        }
-        config.merge_from_dict({"default_hooks.visualization": hook})
+        host.draw_predictions(config, os.path.abspath(arguments.show_dir))
 
     evaluators = as_list(config.test_evaluator)
     for evaluator in evaluators:
@@ -149,8 +147,9 @@ def main(arguments: list[str] | None = None) -> None:
     options = parse_arguments(arguments)
     try:
         config = load_config(options.config, options.cfg_options, NEEDED)
-        apply_arguments(config, options)
-        model = check_testing(config)
+        host = host_of(config)
+        apply_arguments(config, options, host)
+        model = host.check_testing(config)
         load_checkpoint(model, options.checkpoint)
     except (ValueError, OSError) as error:
         refuse(error)
@@ -161,14 +160,15 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         metrics = runner.test()
     except Exception as error:
-        image = unreadable_image(error)
-        if image is None:
+        reason = unreadable_image(error)
+        if reason is None:
             raise
-        refuse(f"the image {image} cannot be read: it is missing or damaged")
+        refuse(reason)
 
     if not is_main_process():
         return
-    print(boxes_used(config))
+    if config.default_scope == POSE:
+        print(host.boxes_used(config))
     if options.out:
         write_metrics(metrics, options.out)
     if options.test_dev:

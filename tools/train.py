@@ -1,4 +1,4 @@
-"""Train the pose model of a config.
+"""Train the model of a config, for pose, classification or segmentation.
 
 python tools/train.py configs/coco/hrvmamba_tiny_256x192.py
 """
@@ -14,18 +14,19 @@ import torch
 from mmengine.config import Config, DictAction
 from torch import nn
 
-import hrvmamba  # noqa: F401  (registers the backbone and lets MMPose import)
+import hrvmamba  # noqa: F401  (registers the backbone and lets OpenMMLab's libraries import)
 from hrvmamba.checkpoints import load_checkpoint, read_checkpoint
 from hrvmamba.cli.errors import refuse
 from hrvmamba.integrations.config import ConfigError, load_config
-from hrvmamba.integrations.mmpose import check_load_from, check_training, unreadable_image
-from hrvmamba.integrations.runner import build_runner, check_launcher
+from hrvmamba.integrations.hosts import host_of
+from hrvmamba.integrations.model_configs import check_load_from
+from hrvmamba.integrations.runner import build_runner, check_launcher, unreadable_image
 
 NEEDED = ("model", "train_dataloader", "train_cfg", "optim_wrapper")
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Train a pose model.")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("config", help="the config file")
     parser.add_argument(
         "--work-dir", help="folder for logs and checkpoints (default: work_dirs/<config name>)"
@@ -145,7 +146,7 @@ def apply_resume(config: Config, resume: str, model: nn.Module) -> None:
     load_checkpoint(model, path)
     config.resume = True
     config.load_from = path
-    # The order of the people follows from the seed: take up the run's own.
+    # The order of the data follows from the seed: take up the run's own.
     seed = checkpoint["meta"].get("seed")
     if seed is not None:
         config.merge_from_dict({"randomness.seed": seed})
@@ -161,7 +162,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         config = load_config(options.config, options.cfg_options, NEEDED)
         apply_arguments(config, options)
-        model = check_training(config)
+        model = host_of(config).check_training(config)
         if options.resume:
             apply_resume(config, options.resume, model)
         if not config.get("resume"):
@@ -172,10 +173,10 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         runner.train()
     except Exception as error:
-        image = unreadable_image(error)
-        if image is None:
+        reason = unreadable_image(error)
+        if reason is None:
             raise
-        refuse(f"the image {image} cannot be read: it is missing or damaged")
+        refuse(reason)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import re
 from pathlib import Path
 
 import torch
@@ -87,3 +88,24 @@ def build_runner(config: Config) -> Runner:
 def _leave_group() -> None:
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+
+
+# How MMPose and mmcv tell of an image that they could not load, in the words of their errors.
+_UNREADABLE = (
+    re.compile(r"occurs when loading `(.+?)`\."),
+    re.compile(r"failed to load image: (.+)"),
+    re.compile(r"No such file or directory: '(.+\.(?:jpe?g|png|ppm|bmp|pgm|tiff?|webp))'", re.I),
+)
+
+
+def unreadable_image(error: BaseException) -> str | None:
+    """One line about the image that could not be loaded, if that is what an error is about."""
+    for pattern in _UNREADABLE:
+        if found := pattern.search(str(error)):
+            return f"the image {found[1]} cannot be read: it is missing or damaged"
+    if "!buf.empty() in function 'imdecode" in str(error):
+        return (
+            "an image is an empty file, and OpenCV does not say which. "
+            "To find it: find DATA_FOLDER -type f -empty"
+        )
+    return None

@@ -1,16 +1,11 @@
-from pathlib import Path
-
 import pytest
 from mmengine.config import Config
-from mmpose.datasets.transforms import LoadImage
 
 from hrvmamba.integrations.config import ConfigError
 from hrvmamba.integrations.mmpose import (
     boxes_used,
-    build_model,
-    check_input_size,
-    datasets,
-    unreadable_image,
+    check_input_sizes,
+    check_model,
     use_ground_truth_boxes,
     use_test_dev,
 )
@@ -34,20 +29,13 @@ def test_boxes():
     assert config.test_evaluator.format_only
 
 
-def test_wrapped_datasets():
-    one, two = {"ann_file": "one"}, {"ann_file": "two"}
-    combined = {"type": "CombinedDataset", "datasets": [one, {"dataset": two, "times": 3}]}
-    assert list(datasets(combined)) == [one, two]
-    assert list(datasets(one)) == [one]
-
-
 def test_input_size():
     affine = {"type": "TopdownAffine", "input_size": (32, 32)}
     config = Config({"train_dataloader": loader(pipeline=[{"type": "LoadImage"}, affine])})
-    check_input_size(config)
+    check_input_sizes(config)
     config.train_dataloader.dataset.pipeline[1].input_size = (192, 31)
     with pytest.raises(ConfigError, match="TopdownAffine of train_dataloader is 192 x 31"):
-        check_input_size(config)
+        check_input_sizes(config)
 
 
 def test_head_of_another_backbone(repository):
@@ -55,17 +43,6 @@ def test_head_of_another_backbone(repository):
     config = Config.fromfile(repository / "configs/coco/hrvmamba_nano_256x192.py")
     config.model.head.in_channels = 32
     with pytest.raises(ConfigError, match=r"is 32, but the backbone gives 8 .*in_channels=8$"):
-        build_model(config)
+        check_model(config)
     config.model.backbone = {"type": "ResNet", "depth": 18}
-    assert build_model(config).head.in_channels == 32
-
-
-def test_unreadable_image(tmp_path):
-    for name, content in (("empty.jpg", b""), ("text.jpg", b"text"), ("missing.jpg", None)):
-        path = str(tmp_path / name)
-        if content is not None:
-            Path(path).write_bytes(content)
-        with pytest.raises(Exception, match=name) as raised:
-            LoadImage()({"img_path": path})
-        assert unreadable_image(raised.value) == path
-    assert unreadable_image(ValueError("another")) is None
+    assert check_model(config).head.in_channels == 32

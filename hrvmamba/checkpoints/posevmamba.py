@@ -21,7 +21,17 @@ _NETWORK = (
     (re.compile(r"^layer1\.(\d)\.downsample\."), r"stage1.\1.downsample."),
     (re.compile(r"^(transition[123])\.(\d)\.(?:0\.)?([01])\."), r"\1.\2.\3."),
     (re.compile(r"^(stage[234]\.\d)\.fuse_layers\."), r"\1.fusion.paths."),
+    (re.compile(r"^neck\.increase_layers\.(\d)\.0\.conv(\d)\."), r"neck.widen.\1.conv\2.0."),
+    (re.compile(r"^neck\.increase_layers\.(\d)\.0\.bn(\d)\."), r"neck.widen.\1.conv\2.1."),
+    (re.compile(r"^neck\.increase_layers\.(\d)\.0\.downsample\."), r"neck.widen.\1.downsample."),
+    (re.compile(r"^neck\.downsample_layers\.(\d)\.conv\."), r"neck.down.\1.0."),
+    (re.compile(r"^neck\.downsample_layers\.(\d)\.bn\."), r"neck.down.\1.1."),
+    (re.compile(r"^neck\.final_layer\.conv\."), "neck.final.0."),
+    (re.compile(r"^neck\.final_layer\.bn\."), "neck.final.1."),
+    (re.compile(r"^head\.(?=(weight|bias)$)"), "head.fc."),
 )
+
+_CLASSIFIER = ("neck.", "head.")  # in ImageNet files, beside a backbone without a prefix
 
 _BLOCK = re.compile(r"^(stage[234]\.\d\.branches\.\d\.\d)\.(.+)$")
 
@@ -68,31 +78,33 @@ def from_posevmamba(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     Args:
         state_dict: the authors' names and tensors, of any preset: a whole model's with the
-            backbone under ``backbone.``, or a backbone's alone with, for ImageNet, the classifier's
-            ``neck.`` and ``head.`` beside it. What is outside the backbone keeps its name. A
+            backbone under ``backbone.``, of which the rest keeps its name; ImageNet's classifier,
+            with ``neck.`` and ``head.`` beside the bare backbone's names; or a backbone's alone. A
             ``module.`` ahead of all names, as data parallelism leaves it, is dropped.
 
     Returns:
-        Our names and tensors, under ``backbone.`` where theirs were. Tensors are views.
+        Our names and tensors: those of a whole model, an :class:`HRVMambaClassifier` for
+        ImageNet's, or of an :class:`HRVMamba`. Tensors are views.
 
     Raises:
-        ValueError: names in the backbone are none of theirs (the first few are named), or a tensor
-            has not the shape that theirs have, or is none.
+        ValueError: names in the backbone or the classifier are none of theirs (the first few are
+            named), or a tensor has not the shape that theirs have, or is none.
     """
     if all(name.startswith("module.") for name in state_dict):
         state_dict = {name.removeprefix("module."): value for name, value in state_dict.items()}
-    prefix = BACKBONE if any(name.startswith(BACKBONE) for name in state_dict) else ""
+    whole = any(name.startswith(BACKBONE) for name in state_dict)
+    classifier = not whole and any(name.startswith(_CLASSIFIER) for name in state_dict)
     mapped, unknown = {}, []
     for name, tensor in state_dict.items():
-        in_backbone = name.startswith(prefix) if prefix else not name.startswith(("neck.", "head."))
-        if not in_backbone:
+        if whole and not name.startswith(BACKBONE):
             mapped[name] = tensor
             continue
-        new_name = _rename(name.removeprefix(prefix))
+        new_name = _rename(name.removeprefix(BACKBONE))
         if new_name is None:
             unknown.append(name)
             continue
-        mapped[prefix + new_name] = _reshape(tensor, name, new_name)
+        in_backbone = whole or (classifier and not name.startswith(_CLASSIFIER))
+        mapped[(BACKBONE if in_backbone else "") + new_name] = _reshape(tensor, name, new_name)
     if unknown:
         raise ValueError(f"{len(unknown)} tensors are not PoseVMamba's: {first_few(unknown)}")
     return mapped

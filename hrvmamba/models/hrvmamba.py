@@ -8,7 +8,7 @@ Estimation", arXiv 2410.03174. The network reads from top to bottom in this file
 import dataclasses
 import inspect
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NoReturn
 
 import torch
@@ -19,8 +19,7 @@ from torch.utils.checkpoint import checkpoint
 
 from hrvmamba.layers import DVSSBlock
 from hrvmamba.layers.esinb import KERNEL_SIZES
-
-NormLayer = Callable[[int], nn.Module]
+from hrvmamba.models.conv_norm import NormLayer, conv_norm, conv_norm_relu
 
 MIN_SIZE = 32
 """The smallest height and width, in pixels: the coarsest branch is at 1/32."""
@@ -149,8 +148,8 @@ class HRVMamba(nn.Module):
             )
 
         self.stem = nn.Sequential(
-            _conv_norm_relu(in_channels, _STEM_CHANNELS, norm_layer, stride=2),
-            _conv_norm_relu(_STEM_CHANNELS, _STEM_CHANNELS, norm_layer, stride=2),
+            conv_norm_relu(in_channels, _STEM_CHANNELS, norm_layer, stride=2),
+            conv_norm_relu(_STEM_CHANNELS, _STEM_CHANNELS, norm_layer, stride=2),
         )
         stage1_channels = arch.bottleneck_channels * _EXPANSION
         self.stage1 = nn.Sequential(
@@ -312,15 +311,15 @@ class Bottleneck(nn.Module):
     """
 
     def __init__(self, in_channels: int, channels: int, norm_layer: NormLayer) -> None:
-        out_channels = channels * _EXPANSION
         super().__init__()
-        self.conv1 = _conv_norm_relu(in_channels, channels, norm_layer, kernel_size=1)
-        self.conv2 = _conv_norm_relu(channels, channels, norm_layer)
-        self.conv3 = _conv_norm(channels, out_channels, norm_layer, kernel_size=1)
+        self.out_channels = out_channels = channels * _EXPANSION
+        self.conv1 = conv_norm_relu(in_channels, channels, norm_layer, kernel_size=1)
+        self.conv2 = conv_norm_relu(channels, channels, norm_layer)
+        self.conv3 = conv_norm(channels, out_channels, norm_layer, kernel_size=1)
         self.downsample = (
             nn.Identity()
             if in_channels == out_channels
-            else _conv_norm(in_channels, out_channels, norm_layer, kernel_size=1)
+            else conv_norm(in_channels, out_channels, norm_layer, kernel_size=1)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -346,9 +345,9 @@ class Transition(nn.ModuleList):
         super().__init__()
         for index, channels in enumerate(out_channels):
             if index >= len(in_channels):
-                self.append(_conv_norm_relu(in_channels[-1], channels, norm_layer, stride=2))
+                self.append(conv_norm_relu(in_channels[-1], channels, norm_layer, stride=2))
             elif in_channels[index] != channels:
-                self.append(_conv_norm_relu(in_channels[index], channels, norm_layer))
+                self.append(conv_norm_relu(in_channels[index], channels, norm_layer))
             else:
                 self.append(nn.Identity())
 
@@ -404,7 +403,7 @@ class Fusion(nn.Module):
         if source == target:
             return nn.Identity()
         if source > target:
-            return _conv_norm(channels[source], channels[target], norm_layer, kernel_size=1)
+            return conv_norm(channels[source], channels[target], norm_layer, kernel_size=1)
         width = channels[source]
         links = [_downward_link(width, width, norm_layer) for _ in range(target - source - 1)]
         for link in links:
@@ -415,41 +414,9 @@ class Fusion(nn.Module):
 def _downward_link(in_channels: int, out_channels: int, norm_layer: NormLayer) -> nn.Sequential:
     """Halve a map by a depthwise 3x3 convolution and change its width by a 1x1 one."""
     return nn.Sequential(
-        *_conv_norm(in_channels, in_channels, norm_layer, stride=2, groups=in_channels),
-        *_conv_norm(in_channels, out_channels, norm_layer, kernel_size=1),
+        *conv_norm(in_channels, in_channels, norm_layer, stride=2, groups=in_channels),
+        *conv_norm(in_channels, out_channels, norm_layer, kernel_size=1),
     )
-
-
-def _conv_norm(
-    in_channels: int,
-    out_channels: int,
-    norm_layer: NormLayer,
-    kernel_size: int = 3,
-    stride: int = 1,
-    groups: int = 1,
-) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding=kernel_size // 2,
-            groups=groups,
-            bias=False,
-        ),
-        norm_layer(out_channels),
-    )
-
-
-def _conv_norm_relu(
-    in_channels: int,
-    out_channels: int,
-    norm_layer: NormLayer,
-    kernel_size: int = 3,
-    stride: int = 1,
-) -> nn.Sequential:
-    return _conv_norm(in_channels, out_channels, norm_layer, kernel_size, stride).append(nn.ReLU())
 
 
 def _casts(x: Tensor) -> bool:

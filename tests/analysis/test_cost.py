@@ -4,7 +4,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from hrvmamba.analysis import cost
-from hrvmamba.models import HRVMamba
+from hrvmamba.models import HRVMamba, HRVMambaClassifier
 from hrvmamba.ops import backend
 
 
@@ -25,6 +25,16 @@ def test_macs_are_the_papers(arch, size, gmacs):
     assert counted.macs == pytest.approx(gmacs * 1e9, rel=0.02)
     assert counted.macs == sum(counted.groups.values())
     assert counted.parameters == sum(parameter.numel() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("arch", "side", "gmacs"),
+    [("nano", 256, 1.9), ("tiny", 256, 2.8), ("small", 256, 5.8), ("base", 224, 15.8)],
+)
+def test_macs_of_the_classifiers_are_the_papers(arch, side, gmacs):
+    with torch.device("meta"):
+        model = HRVMambaClassifier(arch)
+    assert cost(model, (side, side)).macs == pytest.approx(gmacs * 1e9, rel=0.02)
 
 
 def test_convolutions_and_linear_layers_are_torchs():

@@ -16,9 +16,8 @@ def test_every_preset(arch, kind, shared, tmp_path):
     weights = {prefix + name: torch.zeros(()).expand(shape) for name, shape in shapes.items()}
     torch.save({key: weights}, tmp_path / "theirs.pth")
     converted = convert_posevmamba(tmp_path / "theirs.pth")
-    assert (converted.arch, converted.key) == (arch, key)
-    assert len(converted.report.mapped) + converted.others == len(shapes)
-    assert bool(converted.others) == (kind == "cls")
+    assert (converted.arch, converted.key, converted.classifier) == (arch, key, kind == "cls")
+    assert (len(converted.report.mapped), converted.others) == (len(shapes), 0)
 
 
 def test_refuses_what_does_not_fit_by_name(tmp_path, authors_nano):
@@ -37,6 +36,16 @@ def test_refuses_what_does_not_fit_by_name(tmp_path, authors_nano):
     unknown = {**authors_nano, "stage5.weight": torch.zeros(1)}
     assert "stage5.weight" in refused(unknown)
     assert "not of the authors' release" in refused(HRVMamba("nano").state_dict())
+
+
+def test_refuses_a_classifier_that_is_not_whole(tmp_path, authors_nano):
+    neck = {"neck.final_layer.conv.weight": torch.zeros(2048, 1024, 1, 1)}
+    head = {"head.weight": torch.zeros(7, 2048), "head.bias": torch.zeros(8)}
+    torch.save({"model": {**authors_nano, **neck, **head}}, tmp_path / "theirs.pth")
+    with pytest.raises(ValueError) as raised:
+        convert_posevmamba(tmp_path / "theirs.pth")
+    assert "missing: backbone.stage4.1.fusion.paths.1" in str(raised.value)
+    assert "misshapen: head.fc.bias (8,) for (7,)" in str(raised.value)
 
 
 def test_wrong_shapes_name_the_file(tmp_path, authors_nano):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hrvmamba.checkpoints import from_posevmamba, is_posevmamba
-from hrvmamba.models import HRVMamba
+from hrvmamba.models import HRVMamba, HRVMambaClassifier
 
 BLOCK = "stage3.2.branches.1.0"
 
@@ -78,28 +78,43 @@ def test_names(theirs, shape, ours, our_shape, prefix):
 def test_every_preset_maps_onto_the_model(arch, kind, shared):
     shapes = json.loads((shared / "posevmamba" / f"{kind}_{arch}_keys.json").read_text())
     with torch.device("meta"):
-        model = HRVMamba(arch, out_indices=(0,) if kind == "pose" else (0, 1, 2, 3))
+        model = HRVMamba(arch) if kind == "pose" else HRVMambaClassifier(arch)
         mapped = from_posevmamba({name: torch.empty(shape) for name, shape in shapes.items()})
     ours = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    backbone = {
-        name: tuple(tensor.shape)
-        for name, tensor in mapped.items()
-        if not name.startswith(("neck.", "head."))
-    }
-    assert backbone == ours
-    assert (len(mapped) > len(backbone)) == (kind == "cls")
+    assert {name: tuple(tensor.shape) for name, tensor in mapped.items()} == ours
     assert is_posevmamba(shapes) and not is_posevmamba(ours)
 
 
-def test_what_is_outside_the_backbone_keeps_its_name():
+CLASSIFIER_NAMES = [
+    ("conv1.weight", "backbone.stem.0.0.weight"),
+    ("neck.increase_layers.2.0.conv3.weight", "neck.widen.2.conv3.0.weight"),
+    ("neck.increase_layers.0.0.bn1.running_var", "neck.widen.0.conv1.1.running_var"),
+    ("neck.increase_layers.3.0.downsample.1.bias", "neck.widen.3.downsample.1.bias"),
+    ("neck.downsample_layers.1.conv.weight", "neck.down.1.0.weight"),
+    ("neck.downsample_layers.1.bn.weight", "neck.down.1.1.weight"),
+    ("neck.final_layer.conv.weight", "neck.final.0.weight"),
+    ("neck.final_layer.bn.running_mean", "neck.final.1.running_mean"),
+    ("head.weight", "head.fc.weight"),
+    ("head.bias", "head.fc.bias"),
+]
+
+
+def test_names_of_the_classifier():
+    mapped = from_posevmamba({theirs: torch.zeros(1) for theirs, _ in CLASSIFIER_NAMES})
+    assert list(mapped) == [ours for _, ours in CLASSIFIER_NAMES]
+    with pytest.raises(ValueError, match=r"1 tensors .*: head\.final_layer\.weight"):
+        from_posevmamba({"conv1.weight": torch.zeros(1), "head.final_layer.weight": torch.zeros(1)})
+
+
+def test_what_is_outside_a_whole_models_backbone_keeps_its_name():
     tensors = {
         "backbone.conv1.weight": torch.zeros(1),
-        "head.final_layer.weight": torch.zeros(2),
+        "head.weight": torch.zeros(2),
         "data_preprocessor.mean": torch.zeros(3),
     }
     assert list(from_posevmamba(tensors)) == [
         "backbone.stem.0.0.weight",
-        "head.final_layer.weight",
+        "head.weight",
         "data_preprocessor.mean",
     ]
 

@@ -1,4 +1,4 @@
-"""What a model costs."""
+"""What a model costs, and what it looks at."""
 
 from hrvmamba.analysis.cost import Cost, cost
 

@@ -94,8 +94,7 @@ def deform_sample_reference(value: Tensor, offset_mask: Tensor, groups: int) -> 
     rows = torch.arange(height, dtype=dtype, device=device)
     columns = torch.arange(width, dtype=dtype, device=device)
     position = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1).view(-1, 1, 2)
-    steps = torch.arange(-1, 2, dtype=dtype, device=device)
-    point = torch.stack(torch.meshgrid(steps, steps, indexing="ij"), -1).view(POINTS, 2)
+    point = regular_points(dtype, device)
     # grid_sample (align_corners=False) puts the centre of pixel i at (2i + 1)/size - 1.
     size = torch.tensor([width, height], dtype=dtype, device=device)
     grid = (2 * (position + point + offset) + 1) / size - 1
@@ -106,3 +105,9 @@ def deform_sample_reference(value: Tensor, offset_mask: Tensor, groups: int) -> 
     out = (samples * mask.unsqueeze(1)).sum(-1)
     out = out.view(batch, channels, height, width).permute(0, 2, 3, 1)
     return out.contiguous().to(value.dtype)
+
+
+def regular_points(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The points p_k, ``(9, 2)``: dx and dy from the position sampled for, without offsets."""
+    steps = torch.arange(-1, 2, dtype=dtype, device=device)
+    return torch.stack(torch.meshgrid(steps, steps, indexing="ij"), -1).view(POINTS, 2)

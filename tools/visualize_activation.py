@@ -28,7 +28,7 @@ from hrvmamba.cli.errors import refuse
 from hrvmamba.cli.whole_file import whole_file
 from hrvmamba.integrations.config import ConfigError, load_config
 from hrvmamba.integrations.keypoint_heatmaps import keypoint_heatmaps
-from hrvmamba.integrations.mmpose import build_model, check_input_size
+from hrvmamba.integrations.mmpose import check_input_sizes, check_model
 from hrvmamba.integrations.person_crop import Box, crop_person, read_image
 from hrvmamba.models import HRVMamba
 
@@ -114,8 +114,8 @@ def view(
     scope = config.get("default_scope", "mmpose")
     if scope != "mmpose":
         raise ConfigError(f"{config_path} is a config of {scope}: it must be one of mmpose")
-    check_input_size(config)
-    model = build_model(config).eval()
+    check_input_sizes(config)
+    model = check_model(config).eval()
     backbone = getattr(model, "backbone", None)
     if not isinstance(backbone, HRVMamba):
         raise ConfigError(

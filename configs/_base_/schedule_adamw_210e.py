@@ -1,18 +1,9 @@
-_base_ = ["./default_runtime.py"]
+_base_ = ["./default_runtime.py", "./weight_decay.py"]
 
 train_cfg = dict(max_epochs=210, val_interval=10)
 
 optim_wrapper = dict(
     optimizer=dict(type="AdamW", lr=5e-4, betas=(0.9, 0.999), weight_decay=0.01),
-    paramwise_cfg=dict(
-        norm_decay_mult=0.0,
-        bias_decay_mult=0.0,
-        custom_keys=dict(
-            A_log=dict(decay_mult=0.0),
-            Dskip=dict(decay_mult=0.0),
-            dt_bias=dict(decay_mult=0.0),
-        ),
-    ),
 )
 
 param_scheduler = [

@@ -1,7 +1,7 @@
-"""HRVMamba in MMEngine's root registry, where MMPose, MMPretrain and MMSegmentation find it."""
+"""HRVMamba and its neck in MMEngine's root registry, where the OpenMMLab libraries find them."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from mmengine.logging import print_log
 from mmengine.model import BaseModule, PretrainedInit
@@ -13,6 +13,8 @@ from hrvmamba import models
 from hrvmamba.checkpoints import load_state_dict
 from hrvmamba.checkpoints.reading import state_dict_of
 from hrvmamba.integrations.config import as_list
+from hrvmamba.layers import DSS2D
+from hrvmamba.models.conv_norm import NormLayer
 
 
 @MODELS.register_module()
@@ -26,6 +28,8 @@ class HRVMamba(models.HRVMamba, BaseModule):
             authors' files among them, and refuses a file that does not fit; other initialisers
             are MMEngine's, and run before it if a list has both.
         options: of :class:`hrvmamba.models.HRVMamba`, but for ``norm_layer``.
+
+    Whatever initialises linear layers, DSS2D's offsets and masks start at zero.
 
     Raises:
         TypeError: an unknown option.
@@ -45,9 +49,7 @@ class HRVMamba(models.HRVMamba, BaseModule):
             raise TypeError(
                 "HRVMamba takes no norm_layer here: give norm_cfg, such as dict(type='SyncBN')"
             )
-        if norm_cfg is not None:
-            options["norm_layer"] = lambda channels: _build_norm(norm_cfg, channels)
-        super().__init__(arch, **options)
+        super().__init__(arch, **options, **_norm_layer(norm_cfg))
         self.init_cfg = copy.deepcopy(init_cfg)
 
     def init_weights(self) -> None:
@@ -58,6 +60,9 @@ class HRVMamba(models.HRVMamba, BaseModule):
             self.init_cfg = others
             super().init_weights()
             self.init_cfg = init_cfg
+        for module in self.modules():
+            if isinstance(module, DSS2D):
+                module.reset_offset_mask()
         self.load_pretrained()
         self._is_init = True
 
@@ -72,6 +77,32 @@ class HRVMamba(models.HRVMamba, BaseModule):
             if not cfg.get("checkpoint"):
                 raise ValueError(f"init_cfg of type Pretrained needs a 'checkpoint', got {cfg}")
             load_weights(self, cfg["checkpoint"], cfg.get("prefix"))
+
+
+@MODELS.register_module()
+class HRNetNeck(models.HRNetNeck):
+    """:class:`hrvmamba.models.HRNetNeck` as MMPretrain's ImageClassifier takes its neck.
+
+    Args:
+        in_channels: widths of the four branches, finest first.
+        out_channels: length of the feature vector, the ``in_channels`` of a LinearClsHead.
+        norm_cfg: the normalisation that follows each convolution, e.g. ``dict(type='SyncBN')``.
+
+    Raises:
+        ValueError: ``in_channels`` does not hold four widths, or an unknown norm.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        out_channels: int = 2048,
+        norm_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(in_channels, out_channels, **_norm_layer(norm_cfg))
+
+    def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor]:
+        """Turn the branches' maps into a tuple of one ``(B, out_channels)``."""
+        return (super().forward(maps),)
 
 
 def load_weights(
@@ -95,6 +126,13 @@ def load_weights(
 
 def _is_pretrained(cfg: dict) -> bool:
     return cfg.get("type") in ("Pretrained", PretrainedInit)
+
+
+def _norm_layer(norm_cfg: dict | None) -> dict[str, NormLayer]:
+    """The core's option norm_layer for an OpenMMLab norm_cfg; none leaves the core's own."""
+    if norm_cfg is None:
+        return {}
+    return {"norm_layer": lambda channels: _build_norm(norm_cfg, channels)}
 
 
 def _build_norm(norm_cfg: dict, channels: int) -> nn.Module:

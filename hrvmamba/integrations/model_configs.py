@@ -1,5 +1,6 @@
 """The model that a config names, and the weights that it is to start from."""
 
+import copy
 from collections.abc import Sequence
 
 from mmengine.config import Config
@@ -17,9 +18,9 @@ def build_model(config: Config) -> nn.Module:
     Raises:
         ConfigError: If it cannot be built.
     """
-    model = dict(config.model)
+    model = copy.deepcopy(config.model)  # some models write into their options
     if config.get("data_preprocessor") is not None:
-        model.setdefault("data_preprocessor", config.data_preprocessor)
+        model.setdefault("data_preprocessor", copy.deepcopy(config.data_preprocessor))
     try:
         with MODELS.switch_scope_and_registry(config.default_scope) as models:
             return models.build(model)

@@ -18,6 +18,8 @@ def test_every_preset(arch, kind, shared, tmp_path):
     converted = convert_posevmamba(tmp_path / "theirs.pth")
     assert (converted.arch, converted.key, converted.classifier) == (arch, key, kind == "cls")
     assert (len(converted.report.mapped), converted.others) == (len(shapes), 0)
+    name = f"HRVMamba {arch} classifier" if kind == "cls" else f"HRVMamba {arch}"
+    assert str(converted).startswith(f"{name}: {len(shapes)} tensors mapped, 0 missing")
 
 
 def test_refuses_what_does_not_fit_by_name(tmp_path, authors_nano):

@@ -1,11 +1,12 @@
 import dataclasses
+import json
 
 import pytest
 import torch
 from torch import nn
 
 from hrvmamba.checkpoints import load_checkpoint, load_state_dict
-from hrvmamba.models import ARCHS, HRVMamba
+from hrvmamba.models import ARCHS, HRVMamba, HRVMambaClassifier
 
 
 def pose_model(backbone, channels=8):
@@ -26,8 +27,7 @@ def test_a_backbone_takes_its_part_of_a_whole_model(nano):
     report = load_state_dict(backbone, whole)
     assert sorted(report.left_over) == ["head.bias", "head.weight"]
     assert not report.missing and not report.misshapen
-    for name, tensor in backbone.state_dict().items():
-        assert torch.equal(tensor, nano.state_dict()[name])
+    torch.testing.assert_close(backbone.state_dict(), nano.state_dict(), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("prefix", ["teacher", "teacher."])
@@ -45,6 +45,28 @@ def test_the_authors_imagenet_file_fits_a_backbone(tmp_path, authors_nano, nano)
     report = load_checkpoint(backbone, tmp_path / "imagenet.pth")
     assert sorted(report.left_over) == ["head.fc.bias", "neck.final.0.weight"]
     assert torch.equal(backbone.stem[0][0].weight, nano.stem[0][0].weight)
+
+
+@pytest.mark.parametrize("arch", ["nano", "base"])
+def test_the_authors_imagenet_file_loads_whole_and_as_a_backbone(arch, shared, tmp_path):
+    shapes = json.loads((shared / "posevmamba" / f"cls_{arch}_keys.json").read_text())
+    # One number stands for each tensor, so that the file stays small.
+    theirs = {name: torch.tensor(1).expand(shape) for name, shape in shapes.items()}
+    torch.save({"model": theirs}, tmp_path / "imagenet.pth")
+
+    def report(build, **options):
+        with torch.device("meta"):
+            model = build(arch, **options)
+        model.to_empty(device="cpu")
+        loaded = load_checkpoint(model, tmp_path / "imagenet.pth")
+        assert all((tensor == 1).all() for tensor in model.state_dict().values())
+        return loaded
+
+    assert not report(HRVMambaClassifier).left_over
+    beside = [name for name in shapes if name.startswith(("neck.", "head."))]
+    assert len(report(HRVMamba, out_indices=(0, 1, 2, 3)).left_over) == len(beside)
+    pose = report(HRVMamba).left_over
+    assert len([name for name in pose if ".fusion.paths." not in name]) == len(beside)
 
 
 def test_the_authors_pose_file_fits_a_whole_model(tmp_path, authors_nano, nano):

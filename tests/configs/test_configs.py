@@ -6,6 +6,7 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 
 import hrvmamba  # noqa: F401  (registers the backbone and lets MMPose import)
+from hrvmamba.integrations.model_configs import build_model
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 PRESETS = {  # backbone parameters, width of the finest branch
@@ -20,19 +21,12 @@ RATES = {  # drop_path_rate, drop_rate; (0.1, 0) for the others
     ("base", "256x192"): (0.2, 0.0),
     ("base", "384x288"): (0.6, 0.2),
 }
-LEAVES = [path for path in sorted(CONFIGS.glob("*/*.py")) if path.parent.name != "_base_"]
+LEAVES = sorted([*CONFIGS.glob("coco/*.py"), *CONFIGS.glob("synthetic/*.py")])
 COCO = [(arch, size) for arch in PRESETS for size in ("256x192", "384x288")]
 
 
 def load(arch: str, size: str) -> Config:
     return Config.fromfile(CONFIGS / f"coco/hrvmamba_{arch}_{size}.py")
-
-
-def build_model(config: Config):
-    from mmpose.registry import MODELS
-
-    with MODELS.switch_scope_and_registry("mmpose") as models:
-        return models.build(config.model)
 
 
 def build_pipeline(pipeline: list[dict]) -> None:
@@ -117,10 +111,13 @@ def test_coco_recipe(arch, size):
         assert config[name].dataset.bbox_file.startswith("data/coco/person_detection_results/")
 
 
-def test_weight_decay():
-    """None on norms, biases, A_log, Dskip and dt_bias; 0.01 on every other parameter."""
-    config = load("base", "256x192")
-    config.model.backbone.arch = "nano"
+@pytest.mark.parametrize(
+    ("path", "rate"),
+    [("coco/hrvmamba_nano_256x192.py", 0.01), ("imagenet/hrvmamba_nano_256.py", 0.05)],
+)
+def test_weight_decay(path, rate):
+    """None on norms, biases, A_log, Dskip and dt_bias; the recipe's on every other parameter."""
+    config = Config.fromfile(CONFIGS / path)
     model = build_model(config)
     wrapper = build_optim_wrapper(model, config.optim_wrapper)
     decay = {
@@ -138,7 +135,7 @@ def test_weight_decay():
     for name, value in model.named_parameters():
         last = name.split(".")[-1]
         free = id(value) in norms or last in ("bias", "A_log", "Dskip", "dt_bias")
-        assert decay[id(value)] == (0.0 if free else 0.01), name
+        assert decay[id(value)] == (0.0 if free else rate), name
         seen.add(last)
     assert {"weight", "bias", "A_log", "Dskip", "dt_bias", "dt_weight"} <= seen
 

@@ -5,11 +5,14 @@ import threading
 
 import pytest
 import torch
+from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import nn
 
 import hrvmamba
+from hrvmamba import models
 from hrvmamba.integrations.mmengine import HRVMamba
+from hrvmamba.layers import DSS2D
 
 SMALLEST = dict(bottleneck_channels=4, channels=(4, 8, 12, 16))
 
@@ -54,19 +57,43 @@ def test_init_weights_keeps_the_backbones_own_initialisation():
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
-@pytest.mark.parametrize("form", ["ours", "runner", "authors"])
+def test_offsets_start_at_zero_whatever_initialises_linear_layers():
+    model = build(init_cfg=dict(type="TruncNormal", layer="Linear", std=0.02))
+    classifier = BaseModule(init_cfg=dict(type="Constant", layer="Linear", val=0.5))
+    classifier.backbone = build()
+    for module in (model, classifier):
+        module.init_weights()
+        offsets = [each.offset_mask for each in module.modules() if isinstance(each, DSS2D)]
+        assert offsets and not any(each.weight.any() or each.bias.any() for each in offsets)
+    assert (classifier.backbone.stage4[0].branches[0][0].ffn.fc1.weight == 0.5).all()
+
+
+def test_neck():
+    """It gives the tuple that MMPretrain's heads take the last entry of."""
+    neck = MODELS.build(dict(type="HRNetNeck", in_channels=(4, 6, 8, 10), out_channels=12)).eval()
+    core = models.HRNetNeck((4, 6, 8, 10), 12).eval()
+    core.load_state_dict(neck.state_dict())
+    maps = [torch.randn(1, c, 8 // 2**i, 8 // 2**i) for i, c in enumerate((4, 6, 8, 10))]
+    torch.testing.assert_close(neck(maps), (core(maps),))
+    norm_cfg = dict(type="GN", num_groups=2)
+    grouped = MODELS.build(dict(type="HRNetNeck", in_channels=(4, 6, 8, 10), norm_cfg=norm_cfg))
+    kinds = {type(module) for module in grouped.modules()}
+    assert nn.GroupNorm in kinds and nn.BatchNorm2d not in kinds
+
+
+@pytest.mark.parametrize("form", ["ours", "runner", "authors", "authors' ImageNet"])
 def test_init_cfg_pretrained(form, tmp_path, nano, authors_nano):
     files = {
         "ours": nano.state_dict(),
         "runner": {"state_dict": {f"backbone.{k}": v for k, v in nano.state_dict().items()}},
         "authors": {"model": authors_nano},
+        "authors' ImageNet": {"model_ema": {**authors_nano, "head.bias": torch.zeros(9)}},
     }
     path = str(tmp_path / "weights.pth")
     torch.save(files[form], path)
     model = HRVMamba("nano", init_cfg=dict(type="Pretrained", checkpoint=path))
     model.init_weights()
-    for name, value in model.state_dict().items():
-        assert torch.equal(value, nano.state_dict()[name])
+    torch.testing.assert_close(model.state_dict(), nano.state_dict(), rtol=0, atol=0)
 
 
 def test_init_cfg_refuses_another_presets_file(tmp_path, nano):

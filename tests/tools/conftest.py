@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -138,6 +138,13 @@ def load_tool(repository: Path) -> Callable[[str], ModuleType]:
     return load
 
 
+def with_subclasses(cls: type) -> Iterator[type]:
+    """A class and all that inherit from it."""
+    yield cls
+    for subclass in cls.__subclasses__():
+        yield from with_subclasses(subclass)
+
+
 @pytest.fixture
 def run_tool(
     load_tool: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -148,11 +155,10 @@ def run_tool(
     monkeypatch.chdir(folder)
     torch.set_num_threads(1)
     from mmengine.visualization import Visualizer
-    from mmpose.visualization import PoseLocalVisualizer
 
     def run(name: str, *arguments: object) -> None:
         # MMEngine keeps one visualizer a process, and with it the first run's folder.
-        for visualizer in (PoseLocalVisualizer, Visualizer):
+        for visualizer in with_subclasses(Visualizer):
             visualizer._instance_dict.clear()
         load_tool(name).main([str(argument) for argument in arguments])
 

@@ -1,0 +1,9 @@
+_base_ = [
+    "../_base_/schedule_adamw_300e.py",
+    "../_base_/imagenet_256.py",
+]
+
+model = dict(
+    backbone=dict(arch="tiny", drop_path_rate=0.1),
+    neck=dict(in_channels=(16, 32, 64, 128)),
+)

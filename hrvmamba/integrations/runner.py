@@ -90,10 +90,11 @@ def _leave_group() -> None:
         torch.distributed.destroy_process_group()
 
 
-# How MMPose and mmcv tell of an image that they could not load, in the words of their errors.
+# How MMPose and mmcv tell of an image that they could not load. From a worker of the data loader
+# comes the whole traceback as text, with lines of their code.
 _UNREADABLE = (
     re.compile(r"occurs when loading `(.+?)`\."),
-    re.compile(r"failed to load image: (.+)"),
+    re.compile(r"^(?:AssertionError: )?failed to load image: (.+)$", re.M),
     re.compile(r"No such file or directory: '(.+\.(?:jpe?g|png|ppm|bmp|pgm|tiff?|webp))'", re.I),
 )
 

@@ -89,7 +89,7 @@ def check_image_folder(folder: Path, extensions: Sequence[str] | None = None) ->
     Raises:
         ConfigError: If there is no such folder, no class or no image.
     """
-    extensions = tuple(extensions or ImageNet.IMG_EXTENSIONS)
+    extensions = tuple(each.lower() for each in extensions or ImageNet.IMG_EXTENSIONS)
     if not folder.is_dir():
         raise ConfigError(f"the image folder {folder} does not exist")
     classes, _ = find_folders(str(folder))

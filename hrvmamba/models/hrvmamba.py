@@ -85,6 +85,10 @@ class HRVMamba(nn.Module):
             the transition behind it, up to 4.
         with_cp: recompute the DVSS blocks in backward instead of keeping their activations.
 
+    Attributes:
+        arch: the :class:`Arch` that it is built from.
+        out_channels: widths of the branches ``out_indices``.
+
     Raises:
         TypeError: an unknown option.
         ValueError: an unknown preset, or a value outside its range.
@@ -116,6 +120,7 @@ class HRVMamba(nn.Module):
             raise ValueError(f"drop_path_rate must be in [0, 1), got {drop_path_rate}")
         if frozen_stages not in range(-1, 5):
             raise ValueError(f"frozen_stages must be from -1 to 4, got {frozen_stages}")
+        self.arch = arch
         self.in_channels = in_channels
         self.out_indices = tuple(out_indices)
         self.out_channels = tuple(arch.channels[index] for index in self.out_indices)

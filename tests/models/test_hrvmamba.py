@@ -249,6 +249,7 @@ def test_an_arch_of_ones_own():
         for arch in (own, SMALLEST)
     ]
     assert shapes[0] == shapes[1]
+    assert meta_model(SMALLEST).arch == own
 
 
 @pytest.mark.parametrize(

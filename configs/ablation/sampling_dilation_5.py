@@ -1,0 +1,3 @@
+_base_ = ["./sampling_deformable.py"]
+
+model = dict(backbone=dict(arch=dict(dilations=(5,))))

@@ -56,6 +56,33 @@ class Arch:
     esinb: str = "block"
     esinb_kernel_sizes: tuple[int, ...] = KERNEL_SIZES
 
+    @classmethod
+    def of(cls, arch: "str | dict | Arch") -> "Arch":
+        """The Arch of a preset's name, or of its fields as a dict; an Arch stays what it is.
+
+        Raises:
+            ValueError: an unknown preset or field, a missing field, or another number of widths
+                than four.
+        """
+        if isinstance(arch, Arch):
+            return arch
+        if isinstance(arch, str):
+            if arch not in ARCHS:
+                raise ValueError(f"arch must be one of {', '.join(ARCHS)} or a dict, got {arch!r}")
+            return ARCHS[arch]
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        required = {name for name, field in fields.items() if field.default is dataclasses.MISSING}
+        if not isinstance(arch, dict) or not required <= set(arch) <= set(fields):
+            raise ValueError(
+                f"arch must be one of {', '.join(ARCHS)} or a dict with keys among "
+                f"{', '.join(fields)} ({', '.join(sorted(required))} required), got {arch!r}"
+            )
+        # Config files and JSON have lists where Arch has tuples.
+        values = {key: tuple(v) if isinstance(v, list) else v for key, v in arch.items()}
+        if len(values["channels"]) != 4:
+            raise ValueError(f"arch['channels'] must hold 4 widths, got {values['channels']}")
+        return cls(**values)
+
 
 ARCHS = {
     "nano": Arch(16, (8, 16, 32, 64), use_lpu=True, use_se=True),
@@ -85,10 +112,6 @@ class HRVMamba(nn.Module):
             the transition behind it, up to 4.
         with_cp: recompute the DVSS blocks in backward instead of keeping their activations.
 
-    Attributes:
-        arch: the :class:`Arch` that it is built from.
-        out_channels: widths of the branches ``out_indices``.
-
     Raises:
         TypeError: an unknown option.
         ValueError: an unknown preset, or a value outside its range.
@@ -113,14 +136,13 @@ class HRVMamba(nn.Module):
         super().__init__()
         if unknown:
             _refuse_options(type(self), unknown)
-        arch = _resolve_arch(arch)
+        arch = Arch.of(arch)
         if not _are_branches(out_indices):
             raise ValueError(f"out_indices must hold branches from 0 to 3, got {out_indices}")
         if not 0 <= drop_path_rate < 1:
             raise ValueError(f"drop_path_rate must be in [0, 1), got {drop_path_rate}")
         if frozen_stages not in range(-1, 5):
             raise ValueError(f"frozen_stages must be from -1 to 4, got {frozen_stages}")
-        self.arch = arch
         self.in_channels = in_channels
         self.out_indices = tuple(out_indices)
         self.out_channels = tuple(arch.channels[index] for index in self.out_indices)
@@ -435,27 +457,6 @@ def _casts(x: Tensor) -> bool:
 
 def _are_branches(indices: object) -> bool:
     return isinstance(indices, Sequence) and bool(indices) and set(indices) <= set(range(4))
-
-
-def _resolve_arch(arch: str | dict | Arch) -> Arch:
-    if isinstance(arch, Arch):
-        return arch
-    if isinstance(arch, str):
-        if arch not in ARCHS:
-            raise ValueError(f"arch must be one of {', '.join(ARCHS)} or a dict, got {arch!r}")
-        return ARCHS[arch]
-    fields = {field.name: field for field in dataclasses.fields(Arch)}
-    required = {name for name, field in fields.items() if field.default is dataclasses.MISSING}
-    if not isinstance(arch, dict) or not required <= set(arch) <= set(fields):
-        raise ValueError(
-            f"arch must be one of {', '.join(ARCHS)} or a dict with keys among "
-            f"{', '.join(fields)} ({', '.join(sorted(required))} required), got {arch!r}"
-        )
-    # Config files and JSON have lists where Arch has tuples.
-    arch = {key: tuple(value) if isinstance(value, list) else value for key, value in arch.items()}
-    if len(arch["channels"]) != 4:
-        raise ValueError(f"arch['channels'] must hold 4 widths, got {arch['channels']}")
-    return Arch(**arch)
 
 
 def _refuse_options(cls: type, unknown: dict[str, object]) -> NoReturn:

@@ -1,3 +1,6 @@
+import dataclasses
+import json
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -249,7 +252,12 @@ def test_an_arch_of_ones_own():
         for arch in (own, SMALLEST)
     ]
     assert shapes[0] == shapes[1]
-    assert meta_model(SMALLEST).arch == own
+
+
+def test_arch_of():
+    assert Arch.of("tiny") is ARCHS["tiny"] is Arch.of(ARCHS["tiny"])
+    as_json = json.loads(json.dumps(dataclasses.asdict(ARCHS["tiny"])))
+    assert Arch.of(as_json) == ARCHS["tiny"]
 
 
 @pytest.mark.parametrize(

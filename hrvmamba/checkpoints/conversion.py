@@ -13,19 +13,20 @@ from hrvmamba.checkpoints.reading import in_our_names, load_file, state_dict_of,
 from hrvmamba.models import HRVMamba, HRVMambaClassifier
 
 _CLASSIFIER = ("neck.widen.", "head.fc.")
+_SEGMENTOR = "neck.norms."
 
 
 class Conversion(NamedTuple):
     """A converted file of the authors.
 
     Attributes:
-        state_dict: all tensors, the backbone's and the ImageNet classifier's in our names, the
-            others' (pose head, data_preprocessor) in theirs.
+        state_dict: all tensors, the backbone's, neck's and ImageNet classifier's in our names, the
+            others' (heads, data_preprocessor) in theirs.
         arch: the preset's name.
         classifier: whether the tensors are of a whole classifier.
         key: where in the file the weights were; None if it is a bare state dict.
-        report: the tensors in our names against those of the preset.
-        others: how many tensors keep their names.
+        report: the classifier's or the backbone's tensors against those of the preset.
+        others: how many tensors are outside those.
     """
 
     state_dict: dict[str, Tensor]
@@ -42,7 +43,7 @@ class Conversion(NamedTuple):
 
 
 def convert_posevmamba(path: str | os.PathLike) -> Conversion:
-    """Convert a file of the authors, of any preset, pose or ImageNet.
+    """Convert a file of the authors, of any preset: pose, ImageNet or ADE20K.
 
     Args:
         path: an MMEngine runner checkpoint, or ImageNet weights under ``model_ema`` or ``model``.
@@ -65,7 +66,9 @@ def convert_posevmamba(path: str | os.PathLike) -> Conversion:
     if arch is None:
         raise ValueError(f"checkpoint {path} is of no preset: {inferred}")
 
-    classifier = any(name.startswith(_CLASSIFIER) for name in state_dict)
+    classifier = any(name.startswith(_CLASSIFIER) for name in state_dict) and not any(
+        name.startswith(_SEGMENTOR) for name in state_dict
+    )
     with torch.device("meta"):
         if classifier:
             ours = state_dict

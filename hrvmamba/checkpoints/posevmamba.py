@@ -28,10 +28,12 @@ _NETWORK = (
     (re.compile(r"^neck\.downsample_layers\.(\d)\.bn\."), r"neck.down.\1.1."),
     (re.compile(r"^neck\.final_layer\.conv\."), "neck.final.0."),
     (re.compile(r"^neck\.final_layer\.bn\."), "neck.final.1."),
+    (re.compile(r"^outnorm(\d)\."), r"neck.norms.\1."),
     (re.compile(r"^head\.(?=(weight|bias)$)"), "head.fc."),
 )
 
-_CLASSIFIER = ("neck.", "head.")  # in ImageNet files, beside a backbone without a prefix
+# In ImageNet files beside a backbone without a prefix; in ADE20K's, the neck is under the prefix.
+_BEHIND_BACKBONE = ("neck.", "head.")
 
 _BLOCK = re.compile(r"^(stage[234]\.\d\.branches\.\d\.\d)\.(.+)$")
 
@@ -78,9 +80,10 @@ def from_posevmamba(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     Args:
         state_dict: the authors' names and tensors, of any preset: a whole model's with the
-            backbone under ``backbone.``, of which the rest keeps its name; ImageNet's classifier,
-            with ``neck.`` and ``head.`` beside the bare backbone's names; or a backbone's alone. A
-            ``module.`` ahead of all names, as data parallelism leaves it, is dropped.
+            backbone, and for ADE20K the neck, under ``backbone.``, of which the rest keeps its
+            name; ImageNet's classifier, with ``neck.`` and ``head.`` beside the bare backbone's
+            names; or a backbone's alone. A ``module.`` ahead of all names, as data parallelism
+            leaves it, is dropped.
 
     Returns:
         Our names and tensors: those of a whole model, an :class:`HRVMambaClassifier` for
@@ -93,7 +96,7 @@ def from_posevmamba(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if all(name.startswith("module.") for name in state_dict):
         state_dict = {name.removeprefix("module."): value for name, value in state_dict.items()}
     whole = any(name.startswith(BACKBONE) for name in state_dict)
-    classifier = not whole and any(name.startswith(_CLASSIFIER) for name in state_dict)
+    classifier = not whole and any(name.startswith(_BEHIND_BACKBONE) for name in state_dict)
     mapped, unknown = {}, []
     for name, tensor in state_dict.items():
         if whole and not name.startswith(BACKBONE):
@@ -103,7 +106,7 @@ def from_posevmamba(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if new_name is None:
             unknown.append(name)
             continue
-        in_backbone = whole or (classifier and not name.startswith(_CLASSIFIER))
+        in_backbone = (whole or classifier) and not new_name.startswith(_BEHIND_BACKBONE)
         mapped[(BACKBONE if in_backbone else "") + new_name] = _reshape(tensor, name, new_name)
     if unknown:
         raise ValueError(f"{len(unknown)} tensors are not PoseVMamba's: {first_few(unknown)}")

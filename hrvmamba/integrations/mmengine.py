@@ -1,4 +1,4 @@
-"""HRVMamba and its neck in MMEngine's root registry, where the OpenMMLab libraries find them."""
+"""HRVMamba and its necks in MMEngine's root registry, where the OpenMMLab libraries find them."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -103,6 +103,22 @@ class HRNetNeck(models.HRNetNeck):
     def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor]:
         """Turn the branches' maps into a tuple of one ``(B, out_channels)``."""
         return (super().forward(maps),)
+
+
+@MODELS.register_module()
+class HRNetPyramid(models.HRNetPyramid):
+    """:class:`hrvmamba.models.HRNetPyramid` as MMSegmentation's EncoderDecoder takes its neck.
+
+    Args:
+        in_channels: widths of the four branches, finest first.
+        norm_cfg: the normalisation that follows each convolution, e.g. ``dict(type='SyncBN')``.
+
+    Raises:
+        ValueError: ``in_channels`` does not hold four widths, or an unknown norm.
+    """
+
+    def __init__(self, in_channels: Sequence[int], norm_cfg: dict | None = None) -> None:
+        super().__init__(in_channels, **_norm_layer(norm_cfg))
 
 
 def load_weights(

@@ -50,8 +50,12 @@ class HRNetNeck(nn.Module):
         )
         self.final = conv_norm_relu(widened[-1], out_channels, norm_layer, kernel_size=1)
 
-    def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """Turn the branches' maps, NCHW, finest first, into vectors ``(B, out_channels)``.
+    def fuse(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Widen the branches' maps, NCHW, finest first, and fuse them downwards.
+
+        Returns:
+            The sum at each branch, with 128, 256 and 512 channels, and what the 1x1 convolution
+            makes of the last one.
 
         Raises:
             ValueError: the maps are not four, or have other channels.
@@ -60,6 +64,11 @@ class HRNetNeck(nn.Module):
         if channels != self.in_channels:
             raise ValueError(f"maps must have {self.in_channels} channels, got {channels}")
         total, *rest = (widen(x) for widen, x in zip(self.widen, maps, strict=True))
+        totals = [total]
         for down, x in zip(self.down, rest, strict=True):
-            total = down(total) + x
-        return F.adaptive_avg_pool2d(self.final(total), 1).flatten(1)
+            totals.append(down(totals[-1]) + x)
+        return [*totals[:-1], self.final(totals[-1])]
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """Turn the branches' maps into vectors ``(B, out_channels)``; see :meth:`fuse`."""
+        return F.adaptive_avg_pool2d(self.fuse(maps)[-1], 1).flatten(1)

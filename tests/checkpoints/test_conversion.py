@@ -22,6 +22,15 @@ def test_every_preset(arch, kind, shared, tmp_path):
     assert str(converted).startswith(f"{name}: {len(shapes)} tensors mapped, 0 missing")
 
 
+def test_a_segmentor(tmp_path, authors_nano):
+    weights = {f"backbone.{name}": tensor for name, tensor in authors_nano.items()}
+    behind = ["backbone.neck.final_layer.bn.bias", "backbone.outnorm3.bias", "decode_head.bias"]
+    torch.save({"state_dict": weights | {k: torch.ones(2) for k in behind}}, tmp_path / "ade.pth")
+    converted = convert_posevmamba(tmp_path / "ade.pth")
+    assert (converted.arch, converted.classifier, converted.others) == ("nano", False, 3)
+    assert {"neck.final.1.bias", "neck.norms.3.bias"} < converted.state_dict.keys()
+
+
 def test_refuses_what_does_not_fit_by_name(tmp_path, authors_nano):
     def refused(weights):
         torch.save({"model": weights}, tmp_path / "theirs.pth")

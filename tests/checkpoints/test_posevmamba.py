@@ -106,6 +106,19 @@ def test_names_of_the_classifier():
         from_posevmamba({"conv1.weight": torch.zeros(1), "head.final_layer.weight": torch.zeros(1)})
 
 
+def test_names_of_the_segmentor():
+    """Its neck is under the backbone's prefix, with the norms behind it."""
+    names = {
+        "backbone.conv1.weight": "backbone.stem.0.0.weight",
+        "backbone.neck.increase_layers.2.0.conv3.weight": "neck.widen.2.conv3.0.weight",
+        "backbone.neck.final_layer.bn.running_mean": "neck.final.1.running_mean",
+        "backbone.outnorm3.bias": "neck.norms.3.bias",
+        "decode_head.conv_seg.weight": "decode_head.conv_seg.weight",
+    }
+    mapped = from_posevmamba({theirs: torch.zeros(1) for theirs in names})
+    assert list(mapped) == list(names.values())
+
+
 def test_what_is_outside_a_whole_models_backbone_keeps_its_name():
     tensors = {
         "backbone.conv1.weight": torch.zeros(1),

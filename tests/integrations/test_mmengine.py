@@ -28,6 +28,15 @@ def test_is_registered_where_every_host_looks():
     assert type(MMPOSE_MODELS.build(dict(type="HRVMamba", arch=SMALLEST))) is HRVMamba
 
 
+def test_norm_cfg_of_the_pyramid():
+    pyramid = MODELS.build(
+        dict(
+            type="HRNetPyramid", in_channels=(4, 8, 12, 16), norm_cfg=dict(type="BN", momentum=0.3)
+        )
+    )
+    assert pyramid.final[1].momentum == pyramid.widen[0].conv1[1].momentum == 0.3
+
+
 def test_norm_cfg():
     kinds = {type(module) for module in build(norm_cfg=dict(type="SyncBN")).modules()}
     assert any(issubclass(kind, nn.SyncBatchNorm) for kind in kinds)

@@ -102,3 +102,30 @@ def authors_nano(nano) -> dict[str, torch.Tensor]:
             tensor = tensor.unflatten(0, (4, -1))
         theirs[authors_name(name)] = tensor
     return theirs
+
+
+@pytest.fixture
+def ade20k(tmp_path) -> Path:
+    """Coloured squares on black, laid out as ADE20K is: 4 images to train on, 2 to validate on.
+
+    Their labels, 1, 3 and 150, are the classes 0, 2 and 149; the black around has the label 0,
+    which is ignored.
+    """
+    import cv2
+    import numpy as np
+
+    folder = tmp_path / "ADEChallengeData2016"
+    rng = np.random.default_rng(0)
+    colours = np.zeros((151, 3), dtype=np.uint8)
+    colours[[1, 3, 150]] = np.diag([200, 200, 200])
+    for split, count in (("training", 4), ("validation", 2)):
+        for kind in ("images", "annotations"):
+            (folder / kind / split).mkdir(parents=True)
+        for index in range(count):
+            labels = np.zeros((80, 96), dtype=np.uint8)
+            for label in (1, 3, 150):
+                x, y = rng.integers(0, 60, 2)
+                labels[y : y + 32, x : x + 32] = label
+            cv2.imwrite(str(folder / f"images/{split}/{index}.jpg"), colours[labels])
+            cv2.imwrite(str(folder / f"annotations/{split}/{index}.png"), labels)
+    return folder

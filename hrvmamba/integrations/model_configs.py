@@ -10,6 +10,7 @@ from torch import nn
 from hrvmamba.checkpoints.posevmamba import BACKBONE
 from hrvmamba.integrations.config import ConfigError
 from hrvmamba.integrations.mmengine import HRVMamba, load_weights
+from hrvmamba.models import HRNetNeck
 
 
 def build_model(config: Config) -> nn.Module:
@@ -50,6 +51,22 @@ def check_channels(
         raise ConfigError(
             f"{option} is {taken}, but the {source} gives {given} channels: set {option}={given}"
         )
+
+
+def check_neck(backbone: nn.Module, neck: nn.Module | None) -> None:
+    """Check that an HRNetNeck, or what is built on it, takes the maps that an HRVMamba gives.
+
+    Raises:
+        ConfigError: If it takes more of them, or other channels.
+    """
+    if not isinstance(backbone, HRVMamba) or not isinstance(neck, HRNetNeck):
+        return  # others do not tell their channels
+    if len(backbone.out_channels) != len(neck.in_channels):
+        raise ConfigError(
+            f"{type(neck).__name__} takes all four branches, but model.backbone.out_indices is "
+            f"{backbone.out_indices}: set model.backbone.out_indices=(0,1,2,3)"
+        )
+    check_channels("model.neck.in_channels", neck.in_channels, "backbone", backbone.out_channels)
 
 
 def load_pretrained(model: nn.Module) -> None:

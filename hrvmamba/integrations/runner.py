@@ -55,7 +55,7 @@ def build_runner(config: Config) -> Runner:
     """Build MMEngine's runner, which creates the work_dir and, if launched so, joins the others.
 
     Beyond ``Runner.from_cfg``: checkpoints are written whole, and several processes also run on a
-    machine without CUDA, through gloo.
+    machine without CUDA, through gloo, each with batch norms of its own.
 
     Args:
         config: A checked config, with its work_dir and launcher.
@@ -70,6 +70,7 @@ def build_runner(config: Config) -> Runner:
         return Runner.from_cfg(config)
 
     config.merge_from_dict({"env_cfg.dist_cfg.backend": "gloo"})
+    config.sync_bn = None  # PyTorch's is for GPUs alone
     config.model_wrapper_cfg = {
         "type": "MMDistributedDataParallel",
         "device_ids": None,

@@ -1,12 +1,25 @@
 from pathlib import Path
 
 import pytest
+import torch
 from mmcv.transforms import LoadImageFromFile
+from mmengine.config import Config
 from mmengine.fileio import LocalBackend
+from mmengine.runner import Runner
 from mmpose.datasets.transforms import LoadImage
 from torch.utils.data import DataLoader, Dataset
 
-from hrvmamba.integrations.runner import WholeFileBackend, unreadable_image
+from hrvmamba.integrations.runner import WholeFileBackend, build_runner, unreadable_image
+
+
+@pytest.mark.parametrize(("launcher", "sync_bn"), [("none", "torch"), ("pytorch", None)])
+def test_batch_norms_are_not_shared_without_a_gpu(launcher, sync_bn, monkeypatch):
+    built = []
+    monkeypatch.setattr(Runner, "from_cfg", built.append)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr("atexit.register", lambda function: None)
+    build_runner(Config({"launcher": launcher, "sync_bn": "torch"}))
+    assert [config.sync_bn for config in built] == [sync_bn]
 
 
 def test_files_are_written_whole(tmp_path, monkeypatch):

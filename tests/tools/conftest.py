@@ -154,6 +154,8 @@ def run_tool(
     folder.mkdir()
     monkeypatch.chdir(folder)
     torch.set_num_threads(1)
+    # Laying out the config that a run keeps takes longer than much of the rest of a small run.
+    monkeypatch.setattr("mmengine.config.config.FormatCode", lambda text, **options: (text, True))
     from mmengine.visualization import Visualizer
 
     def run(name: str, *arguments: object) -> None:

@@ -1,4 +1,4 @@
-_base_ = ["mmseg::_base_/default_runtime.py"]
+_base_ = ["mmseg::_base_/default_runtime.py", "./weight_decay.py"]
 
 custom_imports = dict(imports=["hrvmamba"], allow_failed_imports=False)
 
@@ -9,15 +9,6 @@ test_cfg = dict(type="TestLoop")
 optim_wrapper = dict(
     type="OptimWrapper",
     optimizer=dict(type="AdamW", lr=6e-5, betas=(0.9, 0.999), weight_decay=5e-4),
-    paramwise_cfg=dict(
-        norm_decay_mult=0.0,
-        bias_decay_mult=0.0,
-        custom_keys=dict(
-            A_log=dict(decay_mult=0.0),
-            Dskip=dict(decay_mult=0.0),
-            dt_bias=dict(decay_mult=0.0),
-        ),
-    ),
 )
 
 param_scheduler = [

@@ -23,7 +23,12 @@ from hrvmamba.integrations.dataset_configs import (
     under_data_root,
 )
 from hrvmamba.integrations.mmengine import HRNetNeck, HRVMamba
-from hrvmamba.integrations.model_configs import build_model, check_channels, load_pretrained
+from hrvmamba.integrations.model_configs import (
+    build_model,
+    check_channels,
+    check_neck,
+    load_pretrained,
+)
 
 CROPS = {  # the transforms that set the input's size, and what they call it
     "RandomResizedCrop": "scale",
@@ -168,12 +173,7 @@ def _check_parts(backbone: nn.Module, neck: nn.Module | None, head: nn.Module | 
         return
     source, given = "backbone", backbone.out_channels
     if isinstance(neck, HRNetNeck):
-        if len(given) != len(neck.in_channels):
-            raise ConfigError(
-                f"HRNetNeck takes all four branches, but model.backbone.out_indices is "
-                f"{backbone.out_indices}: set model.backbone.out_indices=(0,1,2,3)"
-            )
-        check_channels("model.neck.in_channels", neck.in_channels, source, given)
+        check_neck(backbone, neck)
         source, given = "neck", neck.out_channels
     elif isinstance(neck, GlobalAveragePooling):
         given = given[-1]  # MMPretrain's heads take the last map

@@ -19,7 +19,8 @@ def test_another_scope(content):
 
 
 def test_a_library_that_is_not_installed(monkeypatch):
-    monkeypatch.setitem(sys.modules, "mmpretrain", None)
+    for name in ["mmpretrain", *(name for name in sys.modules if name.startswith("mmpretrain."))]:
+        monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.delitem(sys.modules, "hrvmamba.integrations.mmpretrain", raising=False)
     with pytest.raises(ConfigError, match="is 'mmpretrain', but mmpretrain cannot be used here"):
         host_of(Config({"default_scope": "mmpretrain"}))

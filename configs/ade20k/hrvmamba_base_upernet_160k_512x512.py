@@ -1,3 +1,4 @@
+# From an ImageNet classifier, whose backbone and neck fit: --cfg-options load_from=FILE
 _base_ = [
     "../_base_/schedule_adamw_160k.py",
     "../_base_/ade20k_512x512.py",

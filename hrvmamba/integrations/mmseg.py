@@ -42,7 +42,7 @@ SAMPLE = 64
 def check_data(config: Config, split: str) -> list[BaseSegDataset]:
     """Check that the images and annotations of a split of the config are there and fit its classes.
 
-    The labels are read of ``SAMPLE`` annotations alone: reading all takes minutes.
+    The labels of ``SAMPLE`` annotations alone are read: to read ADE20K's 22,210 takes minutes.
 
     Args:
         config: The config.
@@ -56,19 +56,19 @@ def check_data(config: Config, split: str) -> list[BaseSegDataset]:
         ConfigError: If a folder or file is missing, or an annotation does not fit.
     """
     checked = []
-    for config_of_it in datasets(config[f"{split}_dataloader"]["dataset"]):
-        check_data_root(config_of_it)
-        dataset = _build_dataset(config_of_it, split)
+    for options in datasets(config[f"{split}_dataloader"]["dataset"]):
+        check_data_root(options)
+        dataset = _build_dataset(options, split)
         if isinstance(dataset, BaseSegDataset):
             _check_annotations(dataset, _list_images(dataset))
             checked.append(dataset)
     return checked
 
 
-def _build_dataset(dataset: dict[str, Any], split: str) -> Any:
+def _build_dataset(options: dict[str, Any], split: str) -> Any:
     try:
         with DATASETS.switch_scope_and_registry("mmseg") as registry:
-            return registry.build({**dataset, "pipeline": [], "lazy_init": True})
+            return registry.build({**options, "pipeline": [], "lazy_init": True})
     except (AssertionError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"the dataset of {split}_dataloader cannot be built: {error}") from error
 
@@ -130,8 +130,9 @@ def check_crop_sizes(config: Config) -> None:
         ConfigError: If a crop_size in it is smaller.
     """
     for where, transform in transforms(config):
-        if transform.get("crop_size") is not None:
-            height, width = transform["crop_size"]
+        size = transform.get("crop_size")
+        if size is not None:
+            height, width = (size, size) if isinstance(size, int) else size
             check_input_size(f"crop_size of {where}", width, height)
 
 

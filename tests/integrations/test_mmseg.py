@@ -241,6 +241,8 @@ def test_crop_sizes(config):
     assert refusal(check_crop_sizes, config).startswith(
         "the crop_size of RandomCrop of train_dataloader is 64 x 16 pixels (width x height)"
     )
+    config.train_dataloader.dataset.pipeline[3].crop_size = 31
+    assert "is 31 x 31 pixels" in refusal(check_crop_sizes, config)
 
 
 # Runs

@@ -27,7 +27,8 @@ from hrvmamba.cli.measuring import write_report
 from hrvmamba.cli.whole_file import whole_file
 from hrvmamba.integrations.config import ConfigError, load_config
 from hrvmamba.integrations.mmpose import check_testing, check_training
-from hrvmamba.models import Arch, HRVMamba
+from hrvmamba.models import ARCHS, Arch, HRVMamba
+from hrvmamba.models.checks import resolve_arch
 
 TOOLS = Path(__file__).resolve().parent
 CONFIGS = TOOLS.parent / "configs"
@@ -113,7 +114,7 @@ def networks_of(paths: list[Path], recipe: Config) -> list[Network]:
         ConfigError: a config is missing, is named as another is, or is of no HRVMamba that can be
             built with these widths.
     """
-    preset = Arch.of(recipe.model.backbone.arch)
+    preset = resolve_arch(recipe.model.backbone.arch, ARCHS)
     width, height = recipe.codec.input_size
     networks: list[Network] = []
     for path in paths:
@@ -127,7 +128,7 @@ def networks_of(paths: list[Path], recipe: Config) -> list[Network]:
             )
         try:
             arch = dataclasses.replace(
-                Arch.of(backbone.get("arch", "small")),
+                resolve_arch(backbone.get("arch", "small"), ARCHS),
                 bottleneck_channels=preset.bottleneck_channels,
                 channels=preset.channels,
             )

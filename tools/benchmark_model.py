@@ -33,7 +33,8 @@ from hrvmamba.cli.measuring import (
 )
 from hrvmamba.cli.whole_file import whole_file
 from hrvmamba.models import HRVMamba
-from hrvmamba.models.hrvmamba import ARCHS, MIN_SIZE
+from hrvmamba.models.checks import MIN_SIZE
+from hrvmamba.models.hrvmamba import ARCHS
 from hrvmamba.ops import backend
 from hrvmamba.ops.backend import NATIVE_DEVICES
 

@@ -7,7 +7,7 @@ from typing import Any
 from mmengine.config import Config
 
 from hrvmamba.integrations.config import ConfigError
-from hrvmamba.models.hrvmamba import MIN_SIZE
+from hrvmamba.models.checks import MIN_SIZE
 
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 

@@ -1,4 +1,4 @@
-"""HRVMamba and its necks in MMEngine's root registry, where the OpenMMLab libraries find them."""
+"""HRVMamba, its necks and VMamba in MMEngine's root registry, where all of OpenMMLab looks."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -119,6 +119,30 @@ class HRNetPyramid(models.HRNetPyramid):
 
     def __init__(self, in_channels: Sequence[int], norm_cfg: dict | None = None) -> None:
         super().__init__(in_channels, **_norm_layer(norm_cfg))
+
+
+@MODELS.register_module()
+class VMamba(models.VMamba, BaseModule):
+    """:class:`hrvmamba.models.VMamba` with the option that OpenMMLab's backbones share.
+
+    Args:
+        arch: a preset's name, or the fields of :class:`hrvmamba.models.vmamba.Arch` as a dict.
+        init_cfg: MMEngine's initialisers.
+        options: of :class:`hrvmamba.models.VMamba`.
+
+    Raises:
+        TypeError: an unknown option.
+        ValueError: an unknown preset, or a value outside its range.
+    """
+
+    def __init__(
+        self,
+        arch: str | dict = "tiny",
+        init_cfg: dict | list[dict] | None = None,
+        **options: object,
+    ) -> None:
+        super().__init__(arch, **options)
+        self.init_cfg = copy.deepcopy(init_cfg)
 
 
 def load_weights(

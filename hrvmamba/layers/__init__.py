@@ -1,4 +1,4 @@
-"""Modules of one DVSS block, on channels-last maps (B, H, W, C)."""
+"""Modules of the DVSS and VSS blocks, on channels-last maps (B, H, W, C)."""
 
 from hrvmamba.layers.depthwise_conv import DepthwiseConv
 from hrvmamba.layers.drop_path import DropPath
@@ -9,5 +9,17 @@ from hrvmamba.layers.ffn import FFN
 from hrvmamba.layers.lpu import LPU
 from hrvmamba.layers.se import SE
 from hrvmamba.layers.ss2d import SS2D
+from hrvmamba.layers.vss_block import VSSBlock
 
-__all__ = ["DSS2D", "DVSSBlock", "DepthwiseConv", "DropPath", "ESInB", "FFN", "LPU", "SE", "SS2D"]
+__all__ = [
+    "DSS2D",
+    "DVSSBlock",
+    "DepthwiseConv",
+    "DropPath",
+    "ESInB",
+    "FFN",
+    "LPU",
+    "SE",
+    "SS2D",
+    "VSSBlock",
+]

@@ -4,15 +4,18 @@ from torch import Tensor, nn
 
 
 class DepthwiseConv(nn.Conv2d):
-    """Depthwise convolution with bias that keeps the map's size.
+    """Depthwise convolution that keeps the map's size.
 
     Args:
         channels: C.
         kernel_size: side of the kernel, odd.
         dilation: steps between the kernel's points, in pixels.
+        bias: whether it has one.
     """
 
-    def __init__(self, channels: int, kernel_size: int, dilation: int = 1) -> None:
+    def __init__(
+        self, channels: int, kernel_size: int, dilation: int = 1, bias: bool = True
+    ) -> None:
         super().__init__(
             channels,
             channels,
@@ -20,6 +23,7 @@ class DepthwiseConv(nn.Conv2d):
             padding=dilation * (kernel_size // 2),
             dilation=dilation,
             groups=channels,
+            bias=bias,
         )
 
     def forward(self, x: Tensor) -> Tensor:

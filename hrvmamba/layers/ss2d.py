@@ -29,6 +29,7 @@ class SS2D(nn.Module):
         dilations: of the depthwise convolutions. The D channels are split among them evenly, in
             order; where D is not divisible, the first ones take one channel more. None: there are
             none, for a subclass with a :meth:`sample` of its own.
+        conv_bias: whether those convolutions have a bias; VMamba's have none.
         use_se: scale the normalised scan by squeeze and excitation.
         drop_rate: dropout probability after the output projection, in [0, 1].
 
@@ -42,6 +43,7 @@ class SS2D(nn.Module):
         d_inner: int | None = None,
         d_state: int = 1,
         dilations: Sequence[int] | None = (1,),
+        conv_bias: bool = True,
         use_se: bool = False,
         drop_rate: float = 0.0,
     ) -> None:
@@ -51,7 +53,7 @@ class SS2D(nn.Module):
         self.d_state = d_state
         self.in_proj = nn.Linear(channels, self.d_inner, bias=False)
         if dilations is not None:
-            self.sampling = _dilated_convs(self.d_inner, dilations)
+            self.sampling = _dilated_convs(self.d_inner, dilations, conv_bias)
         params = self.dt_rank + 2 * d_state
         self.x_proj = nn.Linear(self.d_inner, DIRECTIONS * params, bias=False)
         self.dt_weight = nn.Parameter(torch.empty(DIRECTIONS, self.d_inner, self.dt_rank))
@@ -90,7 +92,7 @@ class SS2D(nn.Module):
         return self.drop(self.out_proj(self.se(self.out_norm(y))))
 
 
-def _dilated_convs(channels: int, dilations: Sequence[int]) -> nn.ModuleList:
+def _dilated_convs(channels: int, dilations: Sequence[int], bias: bool) -> nn.ModuleList:
     """A 3x3 depthwise convolution for each dilation, on near equal shares of the channels."""
     count = len(dilations)
     if not 1 <= count <= channels or not all(isinstance(d, int) and d >= 1 for d in dilations):
@@ -100,6 +102,6 @@ def _dilated_convs(channels: int, dilations: Sequence[int]) -> nn.ModuleList:
         )
     share, rest = divmod(channels, count)
     return nn.ModuleList(
-        DepthwiseConv(share + (index < rest), kernel_size=3, dilation=dilation)
+        DepthwiseConv(share + (index < rest), kernel_size=3, dilation=dilation, bias=bias)
         for index, dilation in enumerate(dilations)
     )

@@ -6,10 +6,8 @@ Estimation", arXiv 2410.03174. The network reads from top to bottom in this file
 """
 
 import dataclasses
-import inspect
 import itertools
 from collections.abc import Sequence
-from typing import NoReturn
 
 import torch
 import torch.nn.functional as F
@@ -19,10 +17,14 @@ from torch.utils.checkpoint import checkpoint
 
 from hrvmamba.layers import DVSSBlock
 from hrvmamba.layers.esinb import KERNEL_SIZES
+from hrvmamba.models.checks import (
+    check_drop_path_rate,
+    check_images,
+    check_out_indices,
+    refuse_options,
+    resolve_arch,
+)
 from hrvmamba.models.conv_norm import NormLayer, conv_norm, conv_norm_relu
-
-MIN_SIZE = 32
-"""The smallest height and width, in pixels: the coarsest branch is at 1/32."""
 
 _STEM_CHANNELS = 64
 _EXPANSION = 4
@@ -56,32 +58,9 @@ class Arch:
     esinb: str = "block"
     esinb_kernel_sizes: tuple[int, ...] = KERNEL_SIZES
 
-    @classmethod
-    def of(cls, arch: "str | dict | Arch") -> "Arch":
-        """The Arch of a preset's name, or of its fields as a dict; an Arch stays what it is.
-
-        Raises:
-            ValueError: an unknown preset or field, a missing field, or another number of widths
-                than four.
-        """
-        if isinstance(arch, Arch):
-            return arch
-        if isinstance(arch, str):
-            if arch not in ARCHS:
-                raise ValueError(f"arch must be one of {', '.join(ARCHS)} or a dict, got {arch!r}")
-            return ARCHS[arch]
-        fields = {field.name: field for field in dataclasses.fields(cls)}
-        required = {name for name, field in fields.items() if field.default is dataclasses.MISSING}
-        if not isinstance(arch, dict) or not required <= set(arch) <= set(fields):
-            raise ValueError(
-                f"arch must be one of {', '.join(ARCHS)} or a dict with keys among "
-                f"{', '.join(fields)} ({', '.join(sorted(required))} required), got {arch!r}"
-            )
-        # Config files and JSON have lists where Arch has tuples.
-        values = {key: tuple(v) if isinstance(v, list) else v for key, v in arch.items()}
-        if len(values["channels"]) != 4:
-            raise ValueError(f"arch['channels'] must hold 4 widths, got {values['channels']}")
-        return cls(**values)
+    def __post_init__(self) -> None:
+        if len(self.channels) != 4:
+            raise ValueError(f"arch['channels'] must hold 4 widths, got {self.channels}")
 
 
 ARCHS = {
@@ -135,12 +114,10 @@ class HRVMamba(nn.Module):
     ) -> None:
         super().__init__()
         if unknown:
-            _refuse_options(type(self), unknown)
-        arch = Arch.of(arch)
-        if not _are_branches(out_indices):
-            raise ValueError(f"out_indices must hold branches from 0 to 3, got {out_indices}")
-        if not 0 <= drop_path_rate < 1:
-            raise ValueError(f"drop_path_rate must be in [0, 1), got {drop_path_rate}")
+            refuse_options(type(self), HRVMamba, unknown, self._REPLACED_OPTIONS)
+        arch = resolve_arch(arch, ARCHS)
+        check_out_indices(out_indices, "branches")
+        check_drop_path_rate(drop_path_rate)
         if frozen_stages not in range(-1, 5):
             raise ValueError(f"frozen_stages must be from -1 to 4, got {frozen_stages}")
         self.in_channels = in_channels
@@ -206,7 +183,7 @@ class HRVMamba(nn.Module):
             TypeError: x is not a floating tensor of the parameters' type (outside autocast).
             ValueError: x has another rank, number of channels or device, or is too small.
         """
-        self._check_input(x)
+        check_images(x, self.stem[0][0].weight)
         x = self.stem(x.contiguous(memory_format=torch.channels_last))
         branches = [self.stage1(x)]
         branches = self.stage2(self.transition1(branches))
@@ -242,25 +219,6 @@ class HRVMamba(nn.Module):
                 nn.init.normal_(module.weight, std=0.001)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-
-    def _check_input(self, x: Tensor) -> None:
-        if not isinstance(x, Tensor):
-            raise TypeError(f"x must be a torch.Tensor, got {type(x).__name__}")
-        if x.dim() != 4 or x.shape[1] != self.in_channels:
-            raise ValueError(
-                f"x must have shape (B, in_channels = {self.in_channels}, H, W), "
-                f"got {tuple(x.shape)}"
-            )
-        if min(x.shape[2:]) < MIN_SIZE:
-            raise ValueError(
-                f"x must be at least {MIN_SIZE} pixels high and wide, "
-                f"got {x.shape[2]} x {x.shape[3]}"
-            )
-        weight = self.stem[0][0].weight
-        if x.device != weight.device:
-            raise ValueError(f"x must be on {weight.device}, as the model is, got {x.device}")
-        if x.dtype != weight.dtype and not _casts(x):
-            raise TypeError(f"x must be {weight.dtype}, as the model is, got {x.dtype}")
 
 
 class HRVMambaModule(nn.Module):
@@ -443,32 +401,4 @@ def _downward_link(in_channels: int, out_channels: int, norm_layer: NormLayer) -
     return nn.Sequential(
         *conv_norm(in_channels, in_channels, norm_layer, stride=2, groups=in_channels),
         *conv_norm(in_channels, out_channels, norm_layer, kernel_size=1),
-    )
-
-
-def _casts(x: Tensor) -> bool:
-    """Tell whether autocast brings x to the type of the parameters."""
-    return (
-        x.dtype in (torch.float16, torch.bfloat16, torch.float32)
-        and torch.amp.is_autocast_available(x.device.type)
-        and torch.is_autocast_enabled(x.device.type)
-    )
-
-
-def _are_branches(indices: object) -> bool:
-    return isinstance(indices, Sequence) and bool(indices) and set(indices) <= set(range(4))
-
-
-def _refuse_options(cls: type, unknown: dict[str, object]) -> NoReturn:
-    allowed = {
-        name: None
-        for base in cls.__mro__
-        if issubclass(base, HRVMamba)
-        for name, parameter in inspect.signature(base.__init__).parameters.items()
-        if name not in ("self", *cls._REPLACED_OPTIONS)
-        and parameter.kind is not parameter.VAR_KEYWORD
-    }
-    raise TypeError(
-        f"HRVMamba got unknown options {', '.join(sorted(unknown))}; "
-        f"allowed are {', '.join(sorted(allowed))}"
     )

@@ -4,7 +4,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from hrvmamba.analysis import cost
-from hrvmamba.models import HRVMamba, HRVMambaClassifier
+from hrvmamba.models import HRVMamba, HRVMambaClassifier, VMamba
 from hrvmamba.ops import backend
 
 
@@ -72,3 +72,43 @@ def test_the_model_is_left_alone():
     cost(model, (64, 48))
     assert model.training and not any(module._forward_hooks for module in model.modules())
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+class Attention(nn.Module):
+    """Self-attention of the positions of a map."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.patches = nn.Conv2d(3, channels, 4, 4)
+        self.attention = nn.MultiheadAttention(channels, 2, batch_first=True)
+
+    def forward(self, x):
+        tokens = self.patches(x).flatten(2).transpose(1, 2)
+        return self.attention(tokens, tokens, tokens)[0]
+
+
+def test_attention():
+    """Its four projections, and two products of all tokens with all."""
+    L, C = 8 * 6, 16
+    groups = cost(Attention(C), (32, 24)).groups
+    assert groups == {"convolutions": 48 * L * C, "other products": 4 * L * C**2 + 2 * L**2 * C}
+
+
+def test_vmamba():
+    """Its scans as those of HRVMamba; nothing is counted twice, and nothing deformed."""
+    arch = dict(channels=16, depths=(1, 1, 1, 1), ssm_ratio=1.5)
+    groups = cost(VMamba(arch, out_indices=(0,)), (64, 48)).groups
+    positions, inner, rank = 16 * 12, 24, 1
+    assert groups["dt projections"] == 4 * positions * inner * rank
+    assert groups["selective scans"] == 4 * 10 * positions * inner
+    assert groups["depthwise convolutions"] == 9 * positions * inner
+    block = 2 * 16 * inner + 4 * inner * (rank + 2) + 2 * 16 * 64
+    assert groups["linear layers"] == positions * block
+    assert set(groups) == {
+        "convolutions",
+        "depthwise convolutions",
+        "linear layers",
+        "dt projections",
+        "selective scans",
+        "normalisations",
+    }

@@ -37,6 +37,25 @@ def test_norm_cfg_of_the_pyramid():
     assert pyramid.final[1].momentum == pyramid.widen[0].conv1[1].momentum == 0.3
 
 
+def test_vmamba(tmp_path):
+    """It is registered as well; MMEngine's initialisers load its weights."""
+    arch = dict(channels=8, depths=(1, 1, 1, 1), ssm_ratio=1.0)
+    path = str(tmp_path / "weights.pth")
+    source = MODELS.build(dict(type="VMamba", arch=arch))
+    torch.save(source.state_dict(), path)
+    init_cfg = dict(type="Pretrained", checkpoint=path)
+    model = MODELS.build(dict(type="VMamba", arch=arch, out_indices=(3,), init_cfg=init_cfg))
+    model.init_weights()
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, source.state_dict()[name])
+    with pytest.raises(
+        TypeError,
+        match=r"unknown options dims; "
+        r"allowed are arch, drop_path_rate, in_channels, init_cfg, out_indices$",
+    ):
+        MODELS.build(dict(type="VMamba", dims=96))
+
+
 def test_norm_cfg():
     kinds = {type(module) for module in build(norm_cfg=dict(type="SyncBN")).modules()}
     assert any(issubclass(kind, nn.SyncBatchNorm) for kind in kinds)

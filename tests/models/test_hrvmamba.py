@@ -8,6 +8,7 @@ from torch import nn
 
 from hrvmamba.layers import DVSSBlock
 from hrvmamba.models import ARCHS, Arch, HRVMamba
+from hrvmamba.models.checks import resolve_arch
 from hrvmamba.models.hrvmamba import Bottleneck, Fusion
 
 PARAMETERS = {"nano": 676_664, "tiny": 2_322_656, "small": 8_033_840, "base": 47_099_616}
@@ -254,10 +255,11 @@ def test_an_arch_of_ones_own():
     assert shapes[0] == shapes[1]
 
 
-def test_arch_of():
-    assert Arch.of("tiny") is ARCHS["tiny"] is Arch.of(ARCHS["tiny"])
-    as_json = json.loads(json.dumps(dataclasses.asdict(ARCHS["tiny"])))
-    assert Arch.of(as_json) == ARCHS["tiny"]
+def test_an_arch_by_name_by_itself_or_by_fields():
+    tiny = ARCHS["tiny"]
+    assert resolve_arch("tiny", ARCHS) is tiny is resolve_arch(tiny, ARCHS)
+    as_json = json.loads(json.dumps(dataclasses.asdict(tiny)))
+    assert resolve_arch(as_json, ARCHS) == tiny
 
 
 @pytest.mark.parametrize(

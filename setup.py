@@ -255,6 +255,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["hrvmamba", "hrvmamba.*"]),
+    entry_points={"console_scripts": ["hrvmamba = hrvmamba.cli.main:main"]},
     install_requires=["torch>=2.4"],
     extras_require={
         "pose": POSE,

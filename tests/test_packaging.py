@@ -123,6 +123,9 @@ def test_metadata(tmp_path, repository):
     assert any(name.startswith("mmengine") for name in names)
     assert not any(name.startswith(("mmpose", "chumpy")) for name in names)  # cannot be built
 
+    commands = (folder / "entry_points.txt").read_text().splitlines()
+    assert "hrvmamba = hrvmamba.cli.main:main" in commands
+
     packaged = (folder / "SOURCES.txt").read_text().split()
     sources = (repository / "hrvmamba").rglob("*.py")
     assert {str(source.relative_to(repository)) for source in sources} <= set(packaged)

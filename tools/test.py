@@ -37,7 +37,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("config", help="the config file")
     parser.add_argument(
-        "checkpoint", help="of tools/train.py, of tools/convert_posevmamba.py or of the authors"
+        "checkpoint", help="of tools/train.py, of `hrvmamba convert` or of the authors"
     )
     parser.add_argument(
         "--work-dir", help="folder for logs and results (default: work_dirs/<config name>)"

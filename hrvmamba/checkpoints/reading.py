@@ -43,7 +43,7 @@ def read_checkpoint(
     ``torch.serialization.add_safe_globals`` allows.
 
     Args:
-        path: a file of MMEngine's runner, of ``tools/convert_posevmamba.py``, or of the authors
+        path: a file of MMEngine's runner, of ``hrvmamba convert``, or of the authors
             (weights under ``state_dict``, ``model_ema`` or ``model``, the first of them that is
             there), or a bare state dict.
         map_location: the device to put tensors on, as in ``torch.load``.

@@ -1,1 +1,1 @@
-"""The command line."""
+"""The `hrvmamba` command: main.py finds the subcommands, each of which is a module here."""

@@ -1,26 +1,21 @@
-"""Turn a checkpoint of the authors' release (PoseVMamba) into one in this package's names.
-
-python tools/convert_posevmamba.py SRC DST
-"""
+"""`hrvmamba convert`: the authors' checkpoints, by :mod:`hrvmamba.checkpoints.conversion`."""
 
 import argparse
 import io
 from pathlib import Path
 
-import torch
-
-from hrvmamba.checkpoints import convert_posevmamba
 from hrvmamba.cli.errors import refuse
-from hrvmamba.cli.whole_file import whole_file
+
+HELP = "turn a checkpoint of the authors' release (PoseVMamba) into one in this package's names"
+
+EXAMPLES = """
+hrvmamba convert their_pose_small.pth hrvmamba_small.pth
+hrvmamba convert their_imagenet_tiny.pth hrvmamba_tiny_imagenet.pth
+"""
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command line, ``sys.argv`` if no arguments are given.
-
-    Raises:
-        SystemExit: with status 2, after one line on stderr, if the file is refused.
-    """
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `hrvmamba convert`."""
     parser.add_argument(
         "source",
         metavar="SRC",
@@ -28,7 +23,14 @@ def main(arguments: list[str] | None = None) -> None:
         "'model' (the first that is there)",
     )
     parser.add_argument("destination", metavar="DST", help="the file to write")
-    options = parser.parse_args(arguments)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Convert the file, and say what became of its tensors."""
+    import torch
+
+    from hrvmamba.checkpoints import convert_posevmamba
+    from hrvmamba.cli.whole_file import whole_file
 
     destination = Path(options.destination)
     try:
@@ -43,7 +45,3 @@ def main(arguments: list[str] | None = None) -> None:
     if converted.key is not None:
         print(f"weights from {converted.key!r} of {options.source}")
     print(f"written to {destination}")
-
-
-if __name__ == "__main__":
-    main()

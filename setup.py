@@ -1,17 +1,30 @@
+import importlib.util
 import os
 import platform
 import re
-import shutil
 import subprocess
 import sys
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 
 from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).parent
+
+
+def load_toolchain() -> ModuleType:
+    """hrvmamba/ops/toolchain.py, without importing the package."""
+    path = ROOT / "hrvmamba" / "ops" / "toolchain.py"
+    spec = importlib.util.spec_from_file_location("toolchain", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+toolchain = load_toolchain()
 
 
 def version() -> str:
@@ -33,7 +46,6 @@ def long_description() -> str:
 #   CUDA_HOME, CXX          the toolkit's folder, the C++ compiler
 #   MAX_JOBS                files compiled at a time
 
-TORCH_TARGET = (2, 10)  # of libtorch's stable ABI: one binary serves this torch and later ones
 PYTHON_TARGET = (3, 10)
 CUDA_ARCHITECTURES = "8.0;8.6;8.9;9.0+PTX"
 X86_FLAGS = {
@@ -47,66 +59,6 @@ X86_FLAGS = {
 
 def say(text: str) -> None:
     print(f"hrvmamba: {text}", flush=True)
-
-
-def site_packages() -> list[Path]:
-    """Folders of installed packages; pip's isolated build environment hides them from import."""
-    paths = sysconfig.get_paths()
-    return [Path(folder) for folder in [*sys.path, paths["platlib"], paths["purelib"]]]
-
-
-def torch_folder() -> Path | None:
-    folders = (folder / "torch" for folder in site_packages())
-    return next((folder for folder in folders if (folder / "version.py").is_file()), None)
-
-
-def torch_version(folder: Path) -> tuple[int, int]:
-    text = (folder / "version.py").read_text(encoding="utf-8")
-    major, minor = re.search(r"__version__ = ['\"](\d+)\.(\d+)", text).groups()
-    return int(major), int(minor)
-
-
-def find_compiler() -> str | None:
-    names = [os.environ["CXX"]] if os.environ.get("CXX") else ["c++", "g++", "clang++"]
-    return next((path for name in names if (path := shutil.which(name.split()[0]))), None)
-
-
-def find_nvcc() -> Path | None:
-    """The compiler of the CUDA toolkit. What is on the PATH may be a script that runs it."""
-    home = os.environ.get("CUDA_HOME")
-    found = shutil.which("nvcc", path=f"{home}/bin" if home else None)
-    if found is None:
-        return None
-    dry_run = subprocess.run(
-        [found, "--dryrun", "-x", "cu", "-c", os.devnull], capture_output=True, text=True
-    )
-    folder = re.search(r"^#\$ _HERE_=(.+)$", dry_run.stderr, re.MULTILINE)
-    return Path(folder.group(1)) / "nvcc" if folder else None
-
-
-def obstacle() -> str | None:
-    """What keeps the kernels from being built, or None."""
-    torch = torch_folder()
-    if torch is None:
-        return "no torch is installed to build against; install torch, then hrvmamba again"
-    if torch_version(torch) < TORCH_TARGET:
-        return f"they need torch {'.'.join(map(str, TORCH_TARGET))} or later"
-    if sys.platform == "win32":
-        return "they need GCC or Clang"
-    if find_compiler() is None:
-        return "no C++ compiler is found (c++, g++, clang++ or $CXX)"
-    if not (Path(sysconfig.get_paths()["include"]) / "Python.h").is_file():
-        return "Python.h is missing (on Debian: python3-dev)"
-    return None
-
-
-def cuda_obstacle() -> str | None:
-    """What keeps the CUDA kernels from being built, where the others are, or None."""
-    if os.environ.get("WITH_CUDA") == "0":
-        return "WITH_CUDA=0"
-    if find_nvcc() is None:
-        return "no nvcc is found (on the PATH or in $CUDA_HOME/bin)"
-    return None
 
 
 def architecture_flags() -> list[str]:
@@ -139,7 +91,8 @@ class BuildKernels(build_ext):
     """Compiles csrc/: C++ with the flags of each file's instruction set, CUDA with nvcc."""
 
     def build_extension(self, extension: Extension) -> None:
-        self.torch, self.compiler, self.nvcc = torch_folder(), find_compiler(), find_nvcc()
+        self.torch = toolchain.torch_folder()
+        self.compiler, self.nvcc = toolchain.find_compiler(), toolchain.find_nvcc()
         cuda = any(source.endswith(".cu") for source in extension.sources)
         say(f"compiling {extension.name} with {self.nvcc if cuda else self.compiler}")
         folder = Path(self.build_temp)
@@ -159,7 +112,7 @@ class BuildKernels(build_ext):
 
     def _compile(self, source: str, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
-        major, minor = TORCH_TARGET
+        major, minor = toolchain.TORCH_TARGET
         flags = [
             "-std=c++17",
             "-O3",
@@ -183,7 +136,8 @@ class BuildKernels(build_ext):
 
     def _cuda_folders(self, name: str) -> list[Path]:
         """Folders of the toolkit, and of the CUDA packages that come with torch."""
-        wheels = (path for folder in site_packages() for path in folder.glob(f"nvidia/cu*/{name}"))
+        folders = toolchain.site_packages()
+        wheels = (path for folder in folders for path in folder.glob(f"nvidia/cu*/{name}"))
         return [self.nvcc.parent.parent / name, *wheels]
 
     def _cuda_headers(self) -> list[str]:
@@ -202,7 +156,7 @@ class BuildKernels(build_ext):
 def kernels() -> dict:
     """The arguments of setup() that build the kernels, none where they cannot be built."""
     force_cuda = os.environ.get("FORCE_CUDA") == "1"
-    reason, cuda_reason = obstacle(), cuda_obstacle()
+    reason, cuda_reason = toolchain.obstacle(), toolchain.cuda_obstacle()
     if force_cuda and (reason or cuda_reason):
         raise SystemExit(f"hrvmamba: FORCE_CUDA=1, but {reason or cuda_reason}")
     if reason:

@@ -18,7 +18,7 @@ from importlib import import_module
 
 import hrvmamba
 
-COMMANDS = ("cost", "convert")
+COMMANDS = ("check", "cost", "convert")
 """In the order of `hrvmamba --help`."""
 
 STATUSES = """\

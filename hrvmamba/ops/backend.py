@@ -36,8 +36,11 @@ def _load() -> tuple[dict[str, str], tuple[str, ...]]:
     return missing, tuple(devices)
 
 
-_MISSING, NATIVE_DEVICES = _load()
-"""Device types that compiled kernels are built for, as ``torch.device.type``."""
+MISSING_KERNELS, NATIVE_DEVICES = _load()
+"""Why the kernels of a device type do not load, and the types whose kernels do.
+
+Both know a type as ``torch.device.type``.
+"""
 
 
 @contextmanager
@@ -82,7 +85,7 @@ def runs_native(device: torch.device, dtype: torch.dtype) -> bool:
         return bool(NATIVE_DEVICES)  # shapes alone, which take the reference much longer
     if not _Choice.warned:
         _Choice.warned = True
-        reason = _MISSING.get(device.type, "there are kernels for cpu and cuda alone")
+        reason = MISSING_KERNELS.get(device.type, "there are kernels for cpu and cuda alone")
         warnings.warn(
             f"no native ops for {device.type}: {reason}. To build them: pip install -v the source "
             "folder of hrvmamba, beside torch >= 2.10 and with a C++ compiler. Plain PyTorch ops "

@@ -42,7 +42,7 @@ def test_refuses_other_names():
 def test_without_kernels_the_reference_runs_and_says_so_once(monkeypatch):
     expected = sample()
     monkeypatch.setattr(backend_module, "NATIVE_DEVICES", ())
-    monkeypatch.setattr(backend_module, "_MISSING", {"cpu": "not built"})
+    monkeypatch.setattr(backend_module, "MISSING_KERNELS", {"cpu": "not built"})
     monkeypatch.setattr(backend_module._Choice, "warned", False)
     with pytest.warns(UserWarning, match="no native ops for cpu: not built. To build them: pip"):
         out = sample()

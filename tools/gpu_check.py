@@ -269,8 +269,8 @@ def all_parts(folder: Path) -> list[Part]:
 
 def _benchmark(name: str, limit: float, folder: Path, which: str, *options: str) -> Part:
     result = folder / f"{name.replace(' ', '_')}.json"
-    program = str(REPOSITORY / f"tools/benchmark_{which}.py")
-    command = [sys.executable, program, "--device", "cuda", "--json", str(result), *options]
+    command = [sys.executable, "-m", "hrvmamba", "benchmark", which, "--device", "cuda"]
+    command += ["--json", str(result), *options]
     return Part(name, limit, command, result=result)
 
 

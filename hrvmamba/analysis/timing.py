@@ -19,6 +19,30 @@ _MAX_CALLS = 1000  # in one round
 _COPY_BYTES = {"cpu": 2**28, "cuda": 2**30}  # beyond the caches
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TimingSettings:
+    """How to time.
+
+    Attributes:
+        device: where to.
+        seconds: for each measurement; what is slow takes more.
+        rounds: of a measurement, at most.
+
+    Raises:
+        ValueError: a value is out of its range.
+    """
+
+    device: torch.device = dataclasses.field(default_factory=lambda: torch.device("cpu"))
+    seconds: float = 0.5
+    rounds: int = 10
+
+    def __post_init__(self) -> None:
+        if self.seconds <= 0:
+            raise ValueError(f"seconds must be more than 0, got {self.seconds}")
+        if self.rounds < MIN_ROUNDS:
+            raise ValueError(f"rounds must be at least {MIN_ROUNDS}, got {self.rounds}")
+
+
 @dataclasses.dataclass(frozen=True)
 class Timing:
     """How long a function took.
@@ -176,6 +200,12 @@ def _cpu_name() -> str:
         return platform.processor() or platform.machine()
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.machine())
+
+
+def first_line(error: BaseException) -> str:
+    """An error's type and the first line of its message."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hrvmamba.cli.errors import refuse
 
-HELP = "turn a checkpoint of the authors' release (PoseVMamba) into one in this package's names"
+HELP = "turn a checkpoint of the authors (PoseVMamba) into one of this package"
 
 EXAMPLES = """
 hrvmamba convert their_pose_small.pth hrvmamba_small.pth

@@ -18,7 +18,7 @@ from importlib import import_module
 
 import hrvmamba
 
-COMMANDS = ("check", "cost", "convert")
+COMMANDS = ("check", "benchmark", "cost", "convert")
 """In the order of `hrvmamba --help`."""
 
 STATUSES = """\
@@ -34,20 +34,21 @@ INTERRUPTED = 130
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the command with all its subcommands."""
+    commands = {name: import_module(f"hrvmamba.cli.{name.replace('-', '_')}") for name in COMMANDS}
+    listed = "\n".join(f"  {name:<15}{command.HELP}" for name, command in commands.items())
     parser = argparse.ArgumentParser(
         prog="hrvmamba",
+        usage="hrvmamba [-h] [--version] COMMAND ...",
         description="HRVMamba: human pose estimation with high-resolution state-space backbones.",
-        epilog=f"`hrvmamba COMMAND --help` shows examples of a command.\n\n{STATUSES}",
+        epilog=f"commands (COMMAND --help shows examples):\n{listed}\n\n{STATUSES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"hrvmamba {hrvmamba.__version__}")
-    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for name in COMMANDS:
-        command = import_module(f"hrvmamba.cli.{name.replace('-', '_')}")
+    subparsers = parser.add_subparsers(prog="hrvmamba", metavar="COMMAND", help=argparse.SUPPRESS)
+    for name, command in commands.items():
         examples = textwrap.indent(textwrap.dedent(command.EXAMPLES).strip(), "  ")
         subparser = subparsers.add_parser(
             name,
-            help=command.HELP,
             description=f"{command.HELP[0].upper()}{command.HELP[1:]}.",
             epilog=f"examples:\n{examples}",
             formatter_class=argparse.RawDescriptionHelpFormatter,

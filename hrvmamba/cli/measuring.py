@@ -1,12 +1,9 @@
-"""What the benchmarks' command lines share: how to measure, and where to write it."""
+"""What commands that time share: how to measure, and where to write it."""
 
 import argparse
 import json
 from pathlib import Path
 
-import torch
-
-from hrvmamba.analysis.timing import MIN_ROUNDS, find_device
 from hrvmamba.cli.whole_file import whole_file
 
 
@@ -28,24 +25,25 @@ def add_measuring_options(parser: argparse.ArgumentParser, seconds: float) -> No
     parser.add_argument("--json", metavar="PATH", help="write all measurements to this file")
 
 
-def apply_measuring_options(options: argparse.Namespace) -> None:
-    """Check those options, find the device, and set threads and seed.
+def measuring_settings(options: argparse.Namespace) -> dict[str, object]:
+    """Set threads and seed, and return the fields of ``hrvmamba.analysis.timing.TimingSettings``.
 
     Raises:
         ValueError: an option is out of its range.
     """
+    import torch
+
+    from hrvmamba.analysis.timing import find_device
+
     if options.threads is not None and options.threads < 1:
         raise ValueError(f"--threads: got {options.threads}, needs at least 1")
-    if options.rounds < MIN_ROUNDS:
-        raise ValueError(f"--rounds: got {options.rounds}, needs at least {MIN_ROUNDS}")
-    if options.seconds <= 0:
-        raise ValueError(f"--seconds: got {options.seconds}, needs more than 0")
     if options.json and Path(options.json).is_dir():
         raise ValueError(f"--json: {options.json} is a folder: name a file in it")
-    options.device = find_device(options.device)
+    device = find_device(options.device)
     if options.threads:
         torch.set_num_threads(options.threads)
     torch.manual_seed(0)
+    return {"device": device, "seconds": options.seconds, "rounds": options.rounds}
 
 
 def write_report(path: str, report: dict) -> None:
@@ -56,10 +54,3 @@ def write_report(path: str, report: dict) -> None:
     """
     with whole_file(Path(path)) as partial:
         partial.write_text(json.dumps(report, indent=1) + "\n")
-
-
-def end_measuring(report: dict) -> None:
-    """End the program with status 130 if the measuring was interrupted."""
-    if report["interrupted"]:
-        print("interrupted: what was measured until then is kept")
-        raise SystemExit(130)

@@ -17,7 +17,7 @@ def said_of(arguments, capsys):
 def test_help_names_every_command_and_the_exit_statuses(capsys):
     said = said_of(["--help"], capsys)
     for name in cli.COMMANDS:
-        assert f"    {name} " in said
+        assert f"\n  {name} " in said
     assert "interrupted" in said and "exit status" in said
 
 

@@ -1,9 +1,5 @@
-"""Time the ops and the DSS2D layer beside the reference and whichever peers are installed.
+"""Timing the ops and the DSS2D layer beside the reference and whichever peers are installed."""
 
-python tools/benchmark_ops.py --presets small --batch 1 32 --device cuda --dtype float16
-"""
-
-import argparse
 import dataclasses
 import functools
 import math
@@ -17,17 +13,12 @@ from torch import Tensor, nn
 
 from hrvmamba.analysis.timing import (
     Timing,
+    TimingSettings,
     copy_bandwidth,
     environment,
+    first_line,
     print_table,
     time_interleaved,
-)
-from hrvmamba.cli.errors import refuse
-from hrvmamba.cli.measuring import (
-    add_measuring_options,
-    apply_measuring_options,
-    end_measuring,
-    write_report,
 )
 from hrvmamba.layers import DSS2D
 from hrvmamba.models.hrvmamba import ARCHS
@@ -47,6 +38,64 @@ UNITS = {
     "selective_scan_2d": ("element and direction", DIRECTIONS),
     "DSS2D": ("element", 1),
 }
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OpSettings(TimingSettings):
+    """What to time, and how.
+
+    Attributes:
+        presets: whose branches are timed.
+        batches: numbers of images.
+        dtype: a key of ``DTYPES``, of the activations.
+
+    Raises:
+        ValueError: a value is out of its range.
+    """
+
+    presets: tuple[str, ...] = tuple(ARCHS)
+    batches: tuple[int, ...] = (1, 32)
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for preset in self.presets:
+            if preset not in ARCHS:
+                raise ValueError(f"unknown preset {preset!r}; there are {', '.join(ARCHS)}")
+        if min(self.batches) < 1:
+            raise ValueError(f"a batch must be at least 1, got {min(self.batches)}")
+        if self.dtype not in DTYPES:
+            raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {self.dtype!r}")
+
+
+def benchmark_ops(settings: OpSettings) -> dict:
+    """Time the ops on each branch of each preset, and print a table as soon as it is full.
+
+    Returns:
+        A report that JSON takes: ``environment``, ``settings``, ``notes`` on what could not run,
+        ``results`` and the ``tables`` that were printed. Ctrl-C ends it: ``interrupted`` is then
+        True, and what was measured is kept.
+    """
+    report = {
+        "benchmark": "ops",
+        "environment": environment(settings.device),
+        "settings": {
+            "dtype": settings.dtype,
+            "image_size": list(SIZE),
+            "seconds": settings.seconds,
+            "rounds": settings.rounds,
+        },
+        "copy_gb_per_s": None,
+        "interrupted": False,
+        "notes": [],
+        "results": [],
+        "tables": [],
+    }
+    try:
+        _measure_all(settings, report)
+    except KeyboardInterrupt:
+        report["interrupted"] = True
+    return report
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,7 +250,7 @@ def find_peers() -> Peers:
         try:
             find()
         except Exception as error:  # an extension built for another torch can fail in any way
-            peers.missing.append(f"{find.__name__} is not timed: {_first_line(error)}")
+            peers.missing.append(f"{find.__name__} is not timed: {first_line(error)}")
     return peers
 
 
@@ -388,11 +437,6 @@ OPS = {"deform_sample": sampling, "selective_scan_2d": scanning, "DSS2D": whole_
 # Measuring
 
 
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-
-
 def _call(contender: Contender, name: str) -> Callable[[], object]:
     """What is timed: the op, or the op and its gradients for all tensors."""
     if name == "forward":
@@ -416,10 +460,10 @@ def _call(contender: Contender, name: str) -> Callable[[], object]:
 
 
 def measure(
-    op: str, case: Case, options: argparse.Namespace, bandwidth: float, peers: Peers
+    op: str, case: Case, settings: OpSettings, bandwidth: float, peers: Peers
 ) -> Iterator[tuple[str, list[dict], list[str]]]:
     """Time an op on a case: for each pass its rows, and notes on what could not run."""
-    work = OPS[op](case, DTYPES[options.dtype], options.device, peers)
+    work = OPS[op](case, DTYPES[settings.dtype], settings.device, peers)
     outputs: dict[str, Tensor] = {}  # of forward, to see whether all compute the same
     for name in PASSES:
         functions, notes = {}, []
@@ -429,18 +473,20 @@ def measure(
                 result = function()
                 if name == "forward":
                     outputs[label] = contender.arrange(result).float()
-                if options.device.type == "cuda":
+                if settings.device.type == "cuda":
                     torch.cuda.synchronize()  # errors of kernels come late
             except Exception as error:  # too little memory, a type or shape that a peer lacks
                 where = f"{op}, {case.preset} at stride {case.stride}, batch {case.batch}, {name}"
-                notes.append(f"{label} is not timed on {where}: {_first_line(error)}")
+                notes.append(f"{label} is not timed on {where}: {first_line(error)}")
                 continue
             functions[label] = function
             del result
         if not functions:
             yield name, [], notes
             continue
-        *_, timings = time_interleaved(functions, options.device, options.seconds, options.rounds)
+        *_, timings = time_interleaved(
+            functions, settings.device, settings.seconds, settings.rounds
+        )
         rows = [
             _row(op, case, name, label, timing, timings, work, bandwidth, outputs)
             for label, timing in timings.items()
@@ -510,25 +556,25 @@ def cells(row: dict) -> list[str]:
     ]
 
 
-def benchmark(options: argparse.Namespace, report: dict) -> None:
+def _measure_all(settings: OpSettings, report: dict) -> None:
     """Fill the report, and print a table for each preset and op."""
     peers = find_peers()
     report["notes"] += peers.missing
-    if options.device.type not in NATIVE_DEVICES:
-        report["notes"].append(f"no compiled ops for {options.device.type}: native is not timed")
-    bandwidth = copy_bandwidth(options.device, options.seconds, options.rounds)
+    if settings.device.type not in NATIVE_DEVICES:
+        report["notes"].append(f"no compiled ops for {settings.device.type}: native is not timed")
+    bandwidth = copy_bandwidth(settings.device, settings.seconds, settings.rounds)
     report["copy_gb_per_s"] = bandwidth / 1e9
     print(f"{report['environment']['device']}: a copy moves {bandwidth / 1e9:.1f} GB/s", flush=True)
     for note in report["notes"]:
         print(f"note: {note}", flush=True)
-    for preset in options.presets:
+    for preset in settings.presets:
         for op in OPS:
             rows: list[dict] = []
             try:
-                for batch in options.batch:
+                for batch in settings.batches:
                     for stride in STRIDES:
                         case = Case(preset, stride, batch)
-                        for _, measured, notes in measure(op, case, options, bandwidth, peers):
+                        for _, measured, notes in measure(op, case, settings, bandwidth, peers):
                             rows += measured
                             report["results"] += measured
                             report["notes"] += notes
@@ -537,79 +583,9 @@ def benchmark(options: argparse.Namespace, report: dict) -> None:
             finally:
                 if rows:
                     table = {
-                        "title": f"{preset}: {op} in {options.dtype}; ns per {UNITS[op][0]}",
+                        "title": f"{preset}: {op} in {settings.dtype}; ns per {UNITS[op][0]}",
                         "header": HEADER,
                         "rows": [cells(row) for row in rows],
                     }
                     report["tables"].append(table)
                     print_table(**table)
-
-
-def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--presets", nargs="+", metavar="PRESET", default=list(ARCHS), help="(%(default)s)"
-    )
-    parser.add_argument("--batch", nargs="+", type=int, default=[1, 32], help="(%(default)s)")
-    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="(%(default)s)")
-    add_measuring_options(parser, seconds=0.5)
-    return parser.parse_args(arguments)
-
-
-def check(options: argparse.Namespace) -> None:
-    """Check the command line before anything is measured, and set threads and seed.
-
-    Raises:
-        ValueError: an option is out of its range.
-    """
-    unknown = [name for name in options.presets if name not in ARCHS]
-    if unknown:
-        raise ValueError(f"--presets: unknown {unknown[0]!r}; there are {', '.join(ARCHS)}")
-    if min(options.batch) < 1:
-        raise ValueError(f"--batch: got {min(options.batch)}, needs at least 1")
-    apply_measuring_options(options)
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command line, ``sys.argv`` if no arguments are given.
-
-    Raises:
-        SystemExit: with status 2, after one line on stderr, if an argument is refused; with status
-            130 if interrupted, after writing what was measured.
-    """
-    options = parse_arguments(arguments)
-    try:
-        check(options)
-    except ValueError as error:
-        refuse(error)
-    report: dict[str, Any] = {
-        "benchmark": "ops",
-        "environment": environment(options.device),
-        "settings": {
-            "dtype": options.dtype,
-            "image_size": list(SIZE),
-            "seconds": options.seconds,
-            "rounds": options.rounds,
-        },
-        "copy_gb_per_s": None,
-        "interrupted": False,
-        "notes": [],
-        "results": [],
-        "tables": [],
-    }
-    try:
-        benchmark(options, report)
-    except KeyboardInterrupt:
-        report["interrupted"] = True
-    if options.json:
-        try:
-            write_report(options.json, report)
-        except OSError as error:
-            refuse(f"--json: {error}")
-        print(f"{options.json}: {len(report['results'])} measurements")
-    end_measuring(report)
-
-
-if __name__ == "__main__":
-    main()

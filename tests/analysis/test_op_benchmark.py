@@ -1,6 +1,5 @@
-"""tools/benchmark_ops.py: what it writes, its peers as stand-ins, and what it refuses."""
+"""Timing the ops: what is measured and reported, and the peers as stand-ins."""
 
-import json
 import math
 import sys
 import types
@@ -9,34 +8,34 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from hrvmamba.analysis import op_benchmark as benchmark
+from hrvmamba.analysis.op_benchmark import OpSettings, benchmark_ops
 from hrvmamba.ops.backend import NATIVE_DEVICES
 from hrvmamba.ops.deform_sample import deform_sample_reference
 
-QUICK = ("--presets", "nano", "--batch", "1", "--seconds", "0.001", "--rounds", "3")
 PASSES = ["forward", "forward+backward"]
 CPU = torch.device("cpu")
 
 
-@pytest.fixture
-def tool(load_tool, monkeypatch):
-    """The tool as a module, on images of 64x32 and with a copy of a megabyte."""
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """Images of 64x32, a copy of a megabyte, one thread."""
     threads = torch.get_num_threads()
-    tool = load_tool("benchmark_ops")
-    monkeypatch.setattr(tool, "SIZE", (64, 32))
+    monkeypatch.setattr(benchmark, "SIZE", (64, 32))
     monkeypatch.setattr("hrvmamba.analysis.timing._COPY_BYTES", {"cpu": 2**20})
     torch.set_num_threads(1)
-    yield tool
+    yield
     torch.set_num_threads(threads)
 
 
-def report_of(tool, tmp_path, *options):
-    path = tmp_path / "ops.json"
-    tool.main([*QUICK, "--json", str(path), *options])
-    return json.loads(path.read_text())
+def quick(**options):
+    """A report of short measurements."""
+    options = {"presets": ("nano",), "batches": (1,), "seconds": 0.001, "rounds": 3} | options
+    return benchmark_ops(OpSettings(**options))
 
 
-def test_writes_each_op_branch_and_pass_beside_the_reference(tool, tmp_path, capsys):
-    report = report_of(tool, tmp_path, "--threads", "1")
+def test_tells_each_op_branch_and_pass_beside_the_reference(capsys):
+    report = quick()
     assert report["environment"]["threads"] == 1
     assert report["copy_gb_per_s"] > 0 and not report["interrupted"]
     measured = {}
@@ -66,23 +65,23 @@ def test_writes_each_op_branch_and_pass_beside_the_reference(tool, tmp_path, cap
     assert all(name in said for name in (*ops, "GB/s", "floor", "spread", "reference"))
 
 
-def test_bytes_that_must_move(tool):
+def test_bytes_that_must_move():
     """By hand, for a map of 16x8 with D = 16, R = G = 1: 27 of 32 columns of offsets are read."""
-    case = tool.Case("nano", 4, 2)
+    case = benchmark.Case("nano", 4, 2)
     tokens = 2 * 16 * 8
     value, offsets, read = 16 * tokens, 32 * tokens, 27 * tokens
-    floor = tool.sampling(case, torch.float32, CPU, tool.Peers()).floor_bytes
+    floor = benchmark.sampling(case, torch.float32, CPU, benchmark.Peers()).floor_bytes
     backward = value + read + value + value + offsets
     assert floor["forward"] == 4 * (value + read + value)
     assert floor["forward+backward"] == floor["forward"] + 4 * backward
 
     params, weights = 4 * 3 * tokens, 4 * 16 * 4
-    floor = tool.scanning(case, torch.float16, CPU, tool.Peers()).floor_bytes
+    floor = benchmark.scanning(case, torch.float16, CPU, benchmark.Peers()).floor_bytes
     inputs = 2 * (value + params) + 4 * weights
     assert floor["forward"] == inputs + 2 * value
     assert floor["forward+backward"] == 3 * inputs + 2 * 2 * value
 
-    floor = tool.whole_layer(case, torch.float32, CPU, tool.Peers()).floor_bytes
+    floor = benchmark.whole_layer(case, torch.float32, CPU, benchmark.Peers()).floor_bytes
     columns = (8 + 16) + (16 + 32) + (16 + 27 + 16) + (16 + 12) + (16 + 12 + 16) + (16 + 8)
     parameters = 8 * 16 + (16 + 1) * 32 + 16 * 12 + weights + 16 * 8
     assert floor["forward"] == 4 * (columns * tokens + parameters)
@@ -161,7 +160,7 @@ def install(monkeypatch, modules):
 
 
 @pytest.mark.parametrize("name", [*PEERS, "torchvision"])
-def test_peers_compute_the_same(tool, monkeypatch, name):
+def test_peers_compute_the_same(monkeypatch, name):
     """Results, and gradients of what has the same layout on both sides."""
     if name == "torchvision":
         pytest.importorskip("torchvision")
@@ -169,8 +168,8 @@ def test_peers_compute_the_same(tool, monkeypatch, name):
     else:
         modules, op = PEERS[name]
         install(monkeypatch, modules())
-    case = tool.Case("small", 16, 2)  # R = G = 8
-    work = getattr(tool, op)(case, torch.float32, CPU, tool.find_peers())
+    case = benchmark.Case("small", 16, 2)  # R = G = 8
+    work = getattr(benchmark, op)(case, torch.float32, CPU, benchmark.find_peers())
     results = {}
     for label in ("reference", name):
         contender = work.contenders[label]
@@ -184,12 +183,12 @@ def test_peers_compute_the_same(tool, monkeypatch, name):
         assert (got - wanted).norm() < 1e-4 * wanted.norm()
 
 
-def test_a_peer_that_fails_is_noted_and_the_others_go_on(tool, monkeypatch, tmp_path, capsys):
+def test_a_peer_that_fails_is_noted_and_the_others_go_on(monkeypatch, capsys):
     def fwd(*arguments):
         raise RuntimeError("u must be a CUDA tensor\nsecond line")
 
     install(monkeypatch, {"selective_scan_cuda_core": {"fwd": fwd}})
-    report = report_of(tool, tmp_path)
+    report = quick()
     notes = [note for note in report["notes"] if "u must be a CUDA tensor" in note]
     assert len(notes) == 4 * 2 and all("second line" not in note for note in notes)
     assert "VMamba core is not timed on selective_scan_2d, nano at stride 4, batch 1" in notes[0]
@@ -198,30 +197,27 @@ def test_a_peer_that_fails_is_noted_and_the_others_go_on(tool, monkeypatch, tmp_
     assert "reference" in scans and "VMamba core" not in scans
 
 
-def test_an_interruption_keeps_what_was_measured(tool, monkeypatch, tmp_path, capsys):
-    measure = tool.measure
+def test_an_interruption_keeps_what_was_measured(monkeypatch, capsys):
+    measure = benchmark.measure
 
     def interrupted(op, case, *others):
         if (op, case.stride) == ("selective_scan_2d", 8):
             raise KeyboardInterrupt
         yield from measure(op, case, *others)
 
-    monkeypatch.setattr(tool, "measure", interrupted)
-    with pytest.raises(SystemExit) as end:
-        report_of(tool, tmp_path)
-    assert end.value.code == 130
-    report = json.loads((tmp_path / "ops.json").read_text())
+    monkeypatch.setattr(benchmark, "measure", interrupted)
+    report = quick()
     assert report["interrupted"]
     last = report["results"][-1]
     assert (last["op"], last["stride"]) == ("selective_scan_2d", 4)
     said = capsys.readouterr().out
-    assert "selective_scan_2d in float32" in said and "interrupted" in said
+    assert "selective_scan_2d in float32" in said
 
 
-def test_half_types_and_several_batches(tool, tmp_path, monkeypatch):
-    monkeypatch.setattr(tool, "STRIDES", (32,))
-    monkeypatch.setattr(tool.Case, "channels", 64)
-    report = report_of(tool, tmp_path, "--dtype", "bfloat16", "--batch", "1", "2")
+def test_half_types_and_several_batches(monkeypatch):
+    monkeypatch.setattr(benchmark, "STRIDES", (32,))
+    monkeypatch.setattr(benchmark.Case, "channels", 64)
+    report = quick(dtype="bfloat16", batches=(1, 2))
     assert {row["batch"] for row in report["results"]} == {1, 2}
     deviations = [row["deviation"] for row in report["results"] if row["pass"] == "forward"]
     assert all(math.isfinite(deviation) and deviation < 0.05 for deviation in deviations)
@@ -230,14 +226,13 @@ def test_half_types_and_several_batches(tool, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (("--presets", "large"), "unknown 'large'; there are nano, tiny, small, base"),
-        (("--batch", "1", "0"), "--batch: got 0"),
-        (("--threads", "-1"), "--threads: got -1"),
-        (("--rounds", "2"), "--rounds: got 2, needs at least 3"),
-        (("--seconds", "0"), "--seconds: got 0.0"),
-        (("--device", "tpu"), "cpu or cuda, got 'tpu'"),
-        (("--json", "."), "is a folder"),
+        ({"presets": ("large",)}, "unknown preset 'large'; there are nano, tiny, small, base"),
+        ({"batches": (1, 0)}, "a batch must be at least 1, got 0"),
+        ({"dtype": "int8"}, "dtype must be one of float32, float16, bfloat16, got 'int8'"),
+        ({"rounds": 2}, "rounds must be at least 3, got 2"),
+        ({"seconds": 0.0}, "seconds must be more than 0, got 0.0"),
     ],
 )
-def test_refuses(refused, options, expected):
-    assert expected in refused("benchmark_ops", *options)
+def test_refuses(options, expected):
+    with pytest.raises(ValueError, match=expected):
+        OpSettings(**options)

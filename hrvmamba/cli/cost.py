@@ -81,7 +81,7 @@ def _cost_of_config(path: str, size: str | None) -> Cost:
     from hrvmamba.analysis import cost
     from hrvmamba.cli.sizes import parse_size
     from hrvmamba.integrations.config import load_config
-    from hrvmamba.integrations.mmpose import build_model
+    from hrvmamba.integrations.model_configs import build_model
 
     class Network(nn.Module):
         """The model without its losses and decoding, which OpenMMLab's call mode tensor."""

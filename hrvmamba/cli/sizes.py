@@ -2,7 +2,7 @@
 
 import re
 
-from hrvmamba.models.hrvmamba import MIN_SIZE
+from hrvmamba.models.checks import MIN_SIZE
 
 
 def parse_size(text: str, option: str = "--size") -> tuple[int, int]:

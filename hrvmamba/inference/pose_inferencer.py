@@ -24,7 +24,8 @@ from hrvmamba.inference.heatmap_runner import HeatmapRunner, run_elsewhere
 from hrvmamba.inference.pose_result import PoseResult
 from hrvmamba.inference.skeleton import Skeleton
 from hrvmamba.integrations.config import ConfigError, load_config
-from hrvmamba.integrations.mmpose import build_model, datasets
+from hrvmamba.integrations.dataset_configs import datasets
+from hrvmamba.integrations.model_configs import build_model
 
 Image = str | os.PathLike | np.ndarray
 """A file, or ``(H, W, 3)``, BGR, uint8, as OpenCV reads it."""

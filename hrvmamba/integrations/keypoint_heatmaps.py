@@ -6,7 +6,7 @@ import torch
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from hrvmamba.integrations.mmpose import datasets
+from hrvmamba.integrations.dataset_configs import datasets
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from hrvmamba.analysis.crop import Crop
 from hrvmamba.integrations.config import ConfigError
-from hrvmamba.integrations.mmpose import datasets
+from hrvmamba.integrations.dataset_configs import datasets
 
 Box = tuple[float, float, float, float]
 

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.structures import InstanceData, PixelData
 
 from hrvmamba.analysis import cost
-from hrvmamba.integrations.mmpose import build_model
+from hrvmamba.integrations.model_configs import build_model
 from hrvmamba.layers import SS2D, DepthwiseConv
 from hrvmamba.models import ARCHS, Arch
 

@@ -12,7 +12,7 @@ template <typename T>
 struct ScanGradients {
   const T* grad_y;  // (batch, height, width, channels)
   T* grad_u;        // (batch, height, width, channels)
-  T* grad_params;   // (blocks, batch, height, width, 4, params): a part for each block of channels
+  T* grad_params;   // (parts, batch, height, width, 4, params): a part for some blocks of channels
   // For each sample of the batch:
   T* grad_dt_weight;  // (batch, 4, channels, dt_rank)
   T* grad_dt_bias;    // (batch, 4, channels)
@@ -40,8 +40,10 @@ struct Kernels {
   // shape.
   void (*scan)(const ScanArguments<T>&, int64_t sample, int64_t channel, int direction,
                int directions, T* y, T* scratch);
+  // The gradients of one block of channels. It stores (first of its part) or adds to a part of
+  // grad_params.
   void (*scan_backward)(const ScanArguments<T>&, const ScanGradients<T>&, int64_t sample,
-                        int64_t channel, T* scratch);
+                        int64_t channel, int64_t part, bool first_of_part, T* scratch);
   // Sample tokens begin to end (over the whole batch) into out, of value's shape.
   void (*sample)(const SampleArguments<T>&, int64_t begin, int64_t end, T* out);
   // The gradients of one group of one sample.

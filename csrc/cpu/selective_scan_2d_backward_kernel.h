@@ -23,7 +23,7 @@ template <typename T, int kVectors, bool kPart, bool kOneState>
 class ScanBackward {
  public:
   ScanBackward(const ScanArguments<T>& arguments, const ScanGradients<T>& gradients, int64_t sample,
-               int64_t channel, Channels<T, kVectors, kPart> channels, T* scratch)
+               int64_t channel, int64_t part, Channels<T, kVectors, kPart> channels, T* scratch)
       : sizes_(arguments.sizes),
         channels_(channels),
         arguments_(arguments),
@@ -35,8 +35,7 @@ class ScanBackward {
     grad_y_ = gradients.grad_y + map;
     grad_u_ = gradients.grad_u + map;
     params_ = arguments.ssm_params + sample * sizes_.length() * row();
-    const int64_t part = channel / kMaxChannels<T> * sizes_.batch + sample;
-    grad_params_ = gradients.grad_params + part * sizes_.length() * row();
+    grad_params_ = gradients.grad_params + (part * sizes_.batch + sample) * sizes_.length() * row();
     weights_ = scratch;
     carry_ = weights_ + BlockWeights<T, kVectors>::scratch(sizes_);
     grad_A_ = carry_ + sizes_.d_state * kStride;
@@ -234,7 +233,7 @@ class ScanBackward {
     }
   }
 
-  // A part of the gradient is shared by the blocks of one task, in turn.
+  // A part of the gradient is shared by the channels of one task, in turn.
   static void write(const T* source, int64_t count, bool first_of_part, T* target) {
     for (int64_t i = 0; i < count; ++i) {
       target[i] = first_of_part ? source[i] : target[i] + source[i];
@@ -280,13 +279,14 @@ class ScanBackward {
 
 template <typename T, int kVectors, bool kPart>
 void scan_backward_channels(const ScanArguments<T>& arguments, const ScanGradients<T>& gradients,
-                            int64_t sample, int64_t channel, Channels<T, kVectors, kPart> channels,
-                            bool first_of_part, T* scratch) {
+                            int64_t sample, int64_t channel, int64_t part, bool first_of_part,
+                            Channels<T, kVectors, kPart> channels, T* scratch) {
   if (arguments.sizes.d_state == 1) {
-    ScanBackward<T, kVectors, kPart, true>(arguments, gradients, sample, channel, channels, scratch)
+    ScanBackward<T, kVectors, kPart, true>(arguments, gradients, sample, channel, part, channels,
+                                           scratch)
         .run(first_of_part);
   } else {
-    ScanBackward<T, kVectors, kPart, false>(arguments, gradients, sample, channel, channels,
+    ScanBackward<T, kVectors, kPart, false>(arguments, gradients, sample, channel, part, channels,
                                             scratch)
         .run(first_of_part);
   }
@@ -294,12 +294,12 @@ void scan_backward_channels(const ScanArguments<T>& arguments, const ScanGradien
 
 template <typename T>
 void scan_backward(const ScanArguments<T>& arguments, const ScanGradients<T>& gradients,
-                   int64_t sample, int64_t channel, T* scratch) {
-  for_each_channels<T>(channel, scan_block_end<T>(arguments.sizes, channel),
-                       [&](int64_t first, auto channels) {
-                         scan_backward_channels(arguments, gradients, sample, first, channels,
-                                                first == channel, scratch);
-                       });
+                   int64_t sample, int64_t channel, int64_t part, bool first_of_part, T* scratch) {
+  for_each_channels<T>(
+      channel, scan_block_end<T>(arguments.sizes, channel), [&](int64_t first, auto channels) {
+        scan_backward_channels(arguments, gradients, sample, first, part,
+                               first_of_part && first == channel, channels, scratch);
+      });
 }
 
 }  // namespace

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from hrvmamba.cli.errors import refuse
-from hrvmamba.cli.whole_file import whole_file
 from hrvmamba.datasets.keypoints import (
     KEYPOINT_INDEX,
     KEYPOINTS,
@@ -19,6 +18,7 @@ from hrvmamba.datasets.keypoints import (
     keypoint_colour,
     limb_colour,
 )
+from hrvmamba.whole_file import whole_file
 
 _PIXELS = 384  # longer side of a picture in the grid
 _PAIRS_A_ROW = 2

@@ -30,11 +30,11 @@ sys.path.insert(0, str(REPOSITORY))  # the package may not be installed yet
 
 from hrvmamba.analysis.timing import environment, find_device, markdown_table  # noqa: E402
 from hrvmamba.cli.errors import refuse  # noqa: E402
-from hrvmamba.cli.whole_file import whole_file  # noqa: E402
 from hrvmamba.layers import DSS2D  # noqa: E402
 from hrvmamba.models.hrvmamba import ARCHS  # noqa: E402
 from hrvmamba.ops import deform_sample, selective_scan_2d  # noqa: E402
 from hrvmamba.ops.backend import NATIVE_DEVICES  # noqa: E402
+from hrvmamba.whole_file import whole_file  # noqa: E402
 
 GRACE = 3  # seconds that a part gets to write what it has, once its time is over
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hrvmamba.cli.errors import refuse
 from hrvmamba.cli.measuring import add_measuring_options, measuring_settings, write_report
-from hrvmamba.cli.whole_file import whole_file
+from hrvmamba.whole_file import whole_file
 
 HELP = "time whole backbones, or the operators, on this machine"
 

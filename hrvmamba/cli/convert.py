@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> None:
     import torch
 
     from hrvmamba.checkpoints import convert_posevmamba
-    from hrvmamba.cli.whole_file import whole_file
+    from hrvmamba.whole_file import whole_file
 
     destination = Path(options.destination)
     try:

@@ -43,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print the cost of each model, and write the file that is asked for."""
-    from hrvmamba.cli.whole_file import whole_file
     from hrvmamba.models import ARCHS
+    from hrvmamba.whole_file import whole_file
 
     counted = []
     try:

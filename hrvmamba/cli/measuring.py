@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from hrvmamba.cli.whole_file import whole_file
+from hrvmamba.whole_file import whole_file
 
 
 def add_measuring_options(parser: argparse.ArgumentParser, seconds: float) -> None:

@@ -63,7 +63,7 @@ def test_a_destination_that_cannot_be_written(command, authors_nano, tmp_path, c
             command("convert", source, destination)
         error = capsys.readouterr().err
         assert raised.value.code == 2 and error.startswith("error: ") and words in error
-    assert not list(tmp_path.rglob("*.partial"))
+    assert not list(tmp_path.rglob("*.partial*"))
 
 
 def test_an_interrupted_conversion_leaves_nothing(command, authors_nano, tmp_path, monkeypatch):

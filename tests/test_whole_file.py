@@ -1,12 +1,13 @@
 import pytest
 
-from hrvmamba.cli.whole_file import whole_file
+from hrvmamba.whole_file import whole_file
 
 
 def test_replaces_a_file_at_the_end(tmp_path):
-    path = tmp_path / "new" / "file"
+    path = tmp_path / "new" / "file.mp4"
     for text in ("first", "second"):
         with whole_file(path) as partial:
+            assert partial.suffix == ".mp4"  # writers choose the format by it
             partial.write_text(text)
             assert text == "first" or path.read_text() == "first"
         assert path.read_text() == text

@@ -197,6 +197,7 @@ POSE = [
     "matplotlib",
     "pillow",
     "opencv-python<4.12",
+    "tqdm",
 ]
 TEST = ["pytest>=8"]
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -129,3 +130,36 @@ def ade20k(tmp_path) -> Path:
             cv2.imwrite(str(folder / f"images/{split}/{index}.jpg"), colours[labels])
             cv2.imwrite(str(folder / f"annotations/{split}/{index}.png"), labels)
     return folder
+
+
+@pytest.fixture
+def image() -> np.ndarray:
+    """Coloured noise, smoothed, which gives every keypoint a peak of its own: BGR, 130x170."""
+    cv2 = pytest.importorskip("cv2")
+    noise = np.random.default_rng(0).integers(0, 256, (130, 170, 3), dtype=np.uint8)
+    return cv2.GaussianBlur(noise, (7, 7), 2)
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A pose config of Nano in crops of 64x48, and a checkpoint with scores of about 1."""
+    mmpose = pytest.importorskip("mmpose.apis.inference")
+    from mmengine.config import Config
+
+    folder = tmp_path_factory.mktemp("pose")
+    config = Config.fromfile(REPOSITORY / "configs/coco/hrvmamba_nano_256x192.py")
+    codec = {"input_size": (48, 64), "heatmap_size": (12, 16)}
+    config.merge_from_dict({"model.head.decoder": codec})
+    for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        for transform in config[loader].dataset.pipeline:
+            if transform["type"] == "TopdownAffine":
+                transform["input_size"] = (48, 64)
+    config.dump(folder / "config.py")
+    torch.manual_seed(0)
+    model = mmpose.init_model(folder / "config.py", device="cpu")
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            torch.nn.init.normal_(parameter, std=0.2)
+    model.head.final_layer.weight.data *= 2e-3
+    torch.save({"state_dict": model.state_dict()}, folder / "weights.pth")
+    return folder / "config.py", folder / "weights.pth"

@@ -18,7 +18,7 @@ from importlib import import_module
 
 import hrvmamba
 
-COMMANDS = ("check", "benchmark", "cost", "convert")
+COMMANDS = ("check", "infer", "benchmark", "cost", "convert")
 """In the order of `hrvmamba --help`."""
 
 STATUSES = """\

@@ -22,10 +22,10 @@ from hrvmamba.analysis.timing import find_device
 from hrvmamba.checkpoints import load_checkpoint
 from hrvmamba.inference.heatmap_runner import HeatmapRunner, run_elsewhere
 from hrvmamba.inference.pose_result import PoseResult
-from hrvmamba.inference.skeleton import Skeleton
 from hrvmamba.integrations.config import ConfigError, load_config
 from hrvmamba.integrations.dataset_configs import datasets
 from hrvmamba.integrations.model_configs import build_model
+from hrvmamba.visualization.skeleton import Skeleton
 
 Image = str | os.PathLike | np.ndarray
 """A file, or ``(H, W, 3)``, BGR, uint8, as OpenCV reads it."""
@@ -59,6 +59,7 @@ class PoseInferencer:
         model: the model, in evaluation mode.
         skeleton: the data set's keypoints, links and colours.
         device: where the model is.
+        returns_heatmaps: whether results have heatmaps.
 
     Raises:
         OSError: a file is missing.
@@ -92,6 +93,7 @@ class PoseInferencer:
         self._load, *self._transforms = _pipeline(dataset)
         self.model = _build(config, heatmaps)
         _check_keypoints(self.model, len(self.skeleton.names))
+        self.returns_heatmaps = heatmaps
         self._heatmap_size = _heatmap_size(self.model) if heatmaps else None
         if runner is not None:
             run_elsewhere(self.model, runner)

@@ -19,6 +19,25 @@ def check_annotations_exist(path: Path) -> None:
         raise ValueError(f"the annotation file {path} does not exist")
 
 
+def read_annotations(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
+    """Read an annotation file that has lists of objects under all of the keys.
+
+    Raises:
+        ValueError: If it is missing, is not JSON, or has another form.
+    """
+    check_annotations_exist(path)
+    content = _read_json(path)
+    if not isinstance(content, dict):
+        raise ValueError(
+            f"{path} is not a COCO annotation file: it holds a {type(content).__name__}, "
+            f"not an object with {', '.join(keys)}"
+        )
+    for key in keys:
+        if not _is_list_of_dicts(content.get(key)):
+            raise ValueError(f"{path} is not a COCO annotation file: it has no list '{key}'")
+    return content
+
+
 def check_coco_keypoints(path: Path, num_keypoints: int | None = NUM_KEYPOINTS) -> set[int]:
     """Check that a file holds COCO person keypoints.
 
@@ -32,7 +51,7 @@ def check_coco_keypoints(path: Path, num_keypoints: int | None = NUM_KEYPOINTS) 
     Raises:
         ValueError: If it is missing, is not JSON, or lacks what COCO keypoints need.
     """
-    content = _annotation_file(path, ("images", "annotations", "categories"))
+    content = read_annotations(path, ("images", "annotations", "categories"))
     image_ids = _image_ids(path, content["images"])
     people = [person for person in content["annotations"] if "keypoints" in person]
     if not people:
@@ -63,7 +82,7 @@ def check_image_info(path: Path) -> set[int]:
     Raises:
         ValueError: If it is missing, is not JSON, or lists no images.
     """
-    return _image_ids(path, _annotation_file(path, ("images", "categories"))["images"])
+    return _image_ids(path, read_annotations(path, ("images", "categories"))["images"])
 
 
 def check_detections(path: Path, image_ids: set[int], instead: str) -> None:
@@ -82,6 +101,20 @@ def check_detections(path: Path, image_ids: set[int], instead: str) -> None:
             f"the person detection file {path} does not exist. MMPose's page on COCO links it: "
             f"{DETECTIONS_PAGE}. {instead}"
         )
+    for number, detection in enumerate(read_detections(path)):
+        if detection["image_id"] not in image_ids:
+            raise ValueError(
+                f"{path}: box {number} is of image {detection['image_id']}, which the annotation "
+                "file lacks: the two belong to different image sets"
+            )
+
+
+def read_detections(path: Path) -> list[dict[str, Any]]:
+    """Read a person detection file, a JSON list of boxes with their image_id, category and score.
+
+    Raises:
+        ValueError: If it is missing, is not JSON, or has another form.
+    """
     detections = _read_json(path)
     if not _is_list_of_dicts(detections) or not detections:
         raise ValueError(f"{path} is not a detection file: it must be a list of boxes")
@@ -89,11 +122,17 @@ def check_detections(path: Path, image_ids: set[int], instead: str) -> None:
         missing = {"image_id", "category_id", "bbox", "score"} - detection.keys()
         if missing:
             raise ValueError(f"{path}: box {number} has no {', '.join(sorted(missing))}")
-        if detection["image_id"] not in image_ids:
+        box = detection["bbox"]
+        if not (isinstance(box, list) and is_box(box[:4])):  # MMPose takes what is behind as well
             raise ValueError(
-                f"{path}: box {number} is of image {detection['image_id']}, which the annotation "
-                "file lacks: the two belong to different image sets"
+                f"{path}: the bbox of box {number} must be x, y, width, height, got {box}"
             )
+    return detections
+
+
+def is_box(value: Any) -> bool:
+    """Whether a value is x, y, width and height as COCO has them: four finite numbers."""
+    return isinstance(value, list) and len(value) == 4 and all(map(_is_finite_number, value))
 
 
 def check_results(results: Any, image_ids: set[int]) -> None:
@@ -122,20 +161,6 @@ def check_results(results: Any, image_ids: set[int]) -> None:
             raise ValueError(f"result {number}: keypoints must be {3 * NUM_KEYPOINTS} numbers")
         if not all(_is_finite_number(value) for value in [*keypoints, person["score"]]):
             raise ValueError(f"result {number}: keypoints and score must be finite numbers")
-
-
-def _annotation_file(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
-    check_annotations_exist(path)
-    content = _read_json(path)
-    if not isinstance(content, dict):
-        raise ValueError(
-            f"{path} is not a COCO annotation file: it holds a {type(content).__name__}, "
-            f"not an object with {', '.join(keys)}"
-        )
-    for key in keys:
-        if not _is_list_of_dicts(content.get(key)):
-            raise ValueError(f"{path} is not a COCO annotation file: it has no list '{key}'")
-    return content
 
 
 def _read_json(path: Path) -> Any:

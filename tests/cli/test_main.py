@@ -1,3 +1,4 @@
+import shlex
 import subprocess
 import sys
 
@@ -24,8 +25,7 @@ def test_help_names_every_command_and_the_exit_statuses(capsys):
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_every_command_shows_examples_of_itself(name, capsys):
     _, examples = said_of([name, "--help"], capsys).split("examples:\n")
-    lines = [line.strip() for line in examples.splitlines() if line.strip()]
-    assert lines[0].startswith(f"hrvmamba {name}")
+    assert f"hrvmamba {name}" in examples
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
@@ -34,9 +34,8 @@ def test_the_examples_are_accepted(name, capsys):
     parser = cli.build_parser()
     _, examples = said_of([name, "--help"], capsys).split("examples:\n")
     for line in examples.replace("\\\n", " ").splitlines():
-        command, _, _ = line.partition("#")
-        if command.strip():
-            program, *arguments = command.split()
+        if words := shlex.split(line, comments=True):
+            program, *arguments = words
             assert program == "hrvmamba"
             assert hasattr(parser.parse_args(arguments), "run")
 

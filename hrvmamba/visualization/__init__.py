@@ -1,0 +1,1 @@
+"""What is drawn over pictures: skeletons and heatmaps. NumPy and OpenCV alone."""

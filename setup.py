@@ -11,6 +11,7 @@ from types import ModuleType
 
 from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 
@@ -36,6 +37,27 @@ def version() -> str:
 def long_description() -> str:
     readme = ROOT / "README.md"
     return readme.read_text(encoding="utf-8") if readme.exists() else ""
+
+
+# What OpenMMLab's libraries look for in a package's folder .mim. A checkout has them at its top.
+MIM = ["model-index.yml", "configs", "tools"]
+
+
+class BuildPackage(build_py):
+    """Puts the configs, their index and the tools into the package that is installed."""
+
+    def _get_data_files(self) -> list[tuple[str, str, str, list[str]]]:
+        """Add them to the package's data: its folders here and in the build, and their files."""
+        folders = {}
+        for name in MIM:
+            for path in sorted([ROOT / name, *(ROOT / name).rglob("*")]):
+                if path.is_file() and "__pycache__" not in path.parts:
+                    folders.setdefault(path.relative_to(ROOT).parent, []).append(path.name)
+        target = Path(self.build_lib, "hrvmamba", ".mim")
+        return [
+            *super()._get_data_files(),
+            *(("hrvmamba", str(at), str(target / at), names) for at, names in folders.items()),
+        ]
 
 
 # The compiled kernels: hrvmamba._C for the CPU, and hrvmamba._C_cuda, which needs a CUDA build of
@@ -176,7 +198,6 @@ def kernels() -> dict:
     ]
     return {
         "ext_modules": extensions,
-        "cmdclass": {"build_ext": BuildKernels},
         "options": {"bdist_wheel": {"py_limited_api": "cp{}{}".format(*PYTHON_TARGET)}},
     }
 
@@ -218,5 +239,6 @@ setup(
         "test": TEST,
         "dev": [*TEST, "ruff", "clang-format"],
     },
+    cmdclass={"build_py": BuildPackage, "build_ext": BuildKernels},
     **kernels(),
 )

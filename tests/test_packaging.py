@@ -167,6 +167,70 @@ def test_cuda_is_a_choice(repository, tmp_path):
     assert "FORCE_CUDA=1, but no nvcc is found" in forced.stderr
 
 
+@pytest.fixture(scope="module")
+def installed(repository, tmp_path_factory) -> Path:
+    """A folder with what the wheel installs that an archive of the sources builds, uncompiled."""
+    checkout = tmp_path_factory.mktemp("checkout")
+    for name in ("hrvmamba", "csrc", "configs", "tools"):
+        shutil.copytree(repository / name, checkout / name, ignore=_BUILT)
+    for name in ("setup.py", "pyproject.toml", "README.md", "MANIFEST.in", "model-index.yml"):
+        shutil.copy(repository / name, checkout)
+    run_setup(checkout, "sdist")
+    (archive,) = checkout.glob("dist/*.tar.gz")
+    shutil.unpack_archive(archive, checkout / "unpacked")
+    (unpacked,) = (checkout / "unpacked").iterdir()
+    run_setup(unpacked, "bdist_wheel")
+    (wheel,) = unpacked.glob("dist/*.whl")
+    shutil.unpack_archive(wheel, checkout / "installed", "zip")
+    return checkout / "installed"
+
+
+def run_setup(folder: Path, command: str) -> None:
+    subprocess.run(
+        [sys.executable, "setup.py", "-q", command],
+        cwd=folder,
+        env={**os.environ, "CXX": "no-such-compiler"},
+        check=True,
+        capture_output=True,
+    )
+
+
+def test_what_openmmlab_looks_for_is_installed(repository, installed):
+    """The wheel that the sources' archive builds holds every config, the index and the tools."""
+    mim = installed / "hrvmamba" / ".mim"
+    found = {str(path.relative_to(mim)) for path in mim.rglob("*") if path.is_file()}
+    expected = {
+        str(path.relative_to(repository))
+        for name in ("configs", "tools")
+        for path in (repository / name).rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
+    assert found == expected | {"model-index.yml"}
+    assert "configs/coco/metafile.yml" in found
+
+
+def test_configs_of_an_installed_package(installed, tmp_path):
+    """They load by name, as the base of another config too, where no checkout is about."""
+    config = tmp_path / "mine.py"
+    config.write_text("_base_ = 'hrvmamba::coco/hrvmamba_tiny_256x192.py'\n")
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "import hrvmamba\n"
+        "from hrvmamba.integrations.model_index import config_file\n"
+        "from mmengine.config import Config\n"
+        "print(config_file('hrvmamba-small'), Config.fromfile(sys.argv[2]).model.backbone.arch)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program, str(installed), str(config)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    small = installed / "hrvmamba/.mim/configs/coco/hrvmamba_small_256x192.py"
+    assert result.stdout.split() == [str(small), "tiny"]
+
+
 @pytest.mark.slow
 def test_the_wheel_serves_every_python_from_3_10_on(repository, tmp_path):
     """It holds the kernels under the stable ABI, and they load from it and run."""

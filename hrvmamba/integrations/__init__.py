@@ -9,13 +9,15 @@ def register_installed() -> None:
     """Register the backbone with the OpenMMLab libraries, if MMEngine is installed.
 
     MMEngine's root registry takes it, where MMPose, MMPreTrain and MMSegmentation find it too; they
-    are slow to import, and are left alone. An MMEngine that is installed but broken is warned
-    about: the core (ops, layers, models) works without it.
+    are slow to import, and are left alone. It also learns the names of HRVMamba's configs. An
+    MMEngine that is installed but broken is warned about: the core (ops, layers, models) works
+    without it.
     """
     try:
         if find_spec("mmengine"):
             import_module(".openmmlab_compat", __name__).install()
             import_module(".mmengine", __name__)
+            import_module(".model_index", __name__).install()
     # An installed library can fail in any way: a version assert, a missing symbol, a syntax error.
     except Exception as error:
         warnings.warn(

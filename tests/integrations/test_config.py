@@ -21,3 +21,12 @@ def test_loaders_without_workers_are_not_persistent(tmp_path):
     config = load_config(path, {"train_dataloader.num_workers": 0}, [])
     assert not config.train_dataloader.persistent_workers
     assert config.val_dataloader.persistent_workers
+
+
+def test_names_of_hrvmambas_configs():
+    for name in ("hrvmamba-tiny", "hrvmamba::coco/hrvmamba_tiny_256x192.py"):
+        assert load_config(name, None, ["model"]).model.backbone.arch == "tiny"
+    with pytest.raises(ConfigError, match=r"^HRVMamba has no model hrvmamba-large\. It has "):
+        load_config("hrvmamba-large", None, [])
+    with pytest.raises(ConfigError, match=r"^the config file small\.py does not exist$"):
+        load_config("small.py", None, [])

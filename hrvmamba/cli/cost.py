@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         metavar="MODEL",
         help="a preset (nano, tiny, small, base), of which the backbone is counted, or a config "
-        "file, of which the whole model is (every preset)",
+        "(a file, or hrvmamba-small), of which the whole model is (every preset)",
     )
     parser.add_argument(
         "--size",
@@ -70,7 +70,7 @@ def _cost_of(name: str, size: str | None) -> Cost:
     if name in ARCHS:
         with torch.device("meta"):
             return cost(HRVMamba(name), parse_size(size or _PRESETS_SIZE))
-    if not name.endswith(".py"):
+    if not name.endswith(".py") and not name.startswith("hrvmamba"):
         raise ValueError(f"MODEL: got {name!r}, needs a config file or one of {', '.join(ARCHS)}")
     return _cost_of_config(name, size)
 

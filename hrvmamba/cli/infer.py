@@ -41,7 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="INPUT",
         help="an image, a video, a folder of them, a quoted pattern, or a camera's number",
     )
-    parser.add_argument("--config", required=True, help="an MMPose config of a top-down model")
+    parser.add_argument(
+        "--config",
+        required=True,
+        help="an MMPose config of a top-down model: a file, or a name such as hrvmamba-small",
+    )
     parser.add_argument("--checkpoint", required=True, help="of its model, ours or the authors'")
     parser.add_argument(
         "--out",
@@ -165,11 +169,14 @@ def _people(
 
 def _settings(options: argparse.Namespace) -> dict[str, object]:
     """What results depend on, of each file its state too."""
+    from hrvmamba.integrations.config import find_config
+
     names = ("detector", "box_threshold", "keypoint_threshold", "heatmaps", "no_overlays")
     settings = {f"--{name.replace('_', '-')}": getattr(options, name) for name in names}
     for name in ("config", "checkpoint", "boxes", "annotations"):
         path = getattr(options, name)
         if path is not None:
+            path = find_config(path) if name == "config" else path
             state = Path(path).stat()
             path = [str(Path(path).absolute()), state.st_size, state.st_mtime]
         settings[f"--{name}"] = path

@@ -30,6 +30,16 @@ def test_a_config_counts_its_head_at_its_own_size(command, repository, tmp_path)
     assert row["macs"] - preset["macs"] == 96 * 72 * 8 * 17
 
 
+def test_a_config_by_name(command, repository, tmp_path):
+    report = tmp_path / "cost.json"
+    path = str(repository / "configs/coco/hrvmamba_nano_256x192.py")
+    assert command("cost", "hrvmamba-nano", path, "--json", report) == 0
+    by_name, by_path = json.loads(report.read_text())
+    assert by_name.pop("model") == "hrvmamba-nano"
+    assert by_path.pop("model") == path
+    assert by_name == by_path
+
+
 def test_refuses(refused, tmp_path):
     assert "one of nano, tiny" in refused("cost", "huge")
     assert "none.py does not exist" in refused("cost", "none.py")

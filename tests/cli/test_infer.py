@@ -9,8 +9,10 @@ from urllib.error import URLError
 import cv2
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("mmpose")
+from mmengine import hub
 
 from hrvmamba.inference import PoseInferencer
 
@@ -52,6 +54,16 @@ def test_whole_images(infer, weights, folder, image, tmp_path, capsys):
     assert "2 images, 2 people" in said.out and "images/s" in said.out and "image/s" in said.err
     drawn = cv2.imread(str(tmp_path / "out/overlays/000000000012.png"))
     assert (drawn != image).any() and drawn.shape == image.shape
+
+
+def test_a_config_by_name(command, image, tmp_path):
+    cv2.imwrite(str(tmp_path / "picture.png"), image)
+    model = hub.get_model("hrvmamba::coco/hrvmamba_nano_256x192.py")
+    torch.save(model.state_dict(), tmp_path / "nano.pth")
+    arguments = ("--config", "hrvmamba-nano", "--checkpoint", tmp_path / "nano.pth")
+    picture, out = tmp_path / "picture.png", tmp_path / "out"
+    assert command("infer", picture, *arguments, "--no-overlays", "--out", out) == 0
+    assert len(results(tmp_path)) == 1
 
 
 def test_a_bad_file_is_named_and_the_status_tells(infer, folder, tmp_path, capsys):

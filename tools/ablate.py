@@ -24,11 +24,11 @@ from hrvmamba.analysis import Cost, cost
 from hrvmamba.analysis.timing import environment, markdown_table, print_table
 from hrvmamba.cli.errors import refuse
 from hrvmamba.cli.measuring import write_report
-from hrvmamba.cli.whole_file import whole_file
 from hrvmamba.integrations.config import ConfigError, load_config
 from hrvmamba.integrations.mmpose import check_testing, check_training
 from hrvmamba.models import ARCHS, Arch, HRVMamba
 from hrvmamba.models.checks import resolve_arch
+from hrvmamba.whole_file import whole_file
 
 TOOLS = Path(__file__).resolve().parent
 CONFIGS = TOOLS.parent / "configs"

@@ -19,9 +19,9 @@ import hrvmamba  # noqa: F401  (registers the backbones and lets the hosts impor
 from hrvmamba.analysis import Cost, cost
 from hrvmamba.analysis.timing import markdown_table
 from hrvmamba.cli.errors import refuse
-from hrvmamba.cli.whole_file import whole_file
 from hrvmamba.integrations.config import ConfigError, load_config
 from hrvmamba.integrations.model_configs import build_model
+from hrvmamba.whole_file import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

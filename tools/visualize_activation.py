@@ -25,12 +25,12 @@ from hrvmamba.analysis.figures import (
 )
 from hrvmamba.checkpoints import load_checkpoint
 from hrvmamba.cli.errors import refuse
-from hrvmamba.cli.whole_file import whole_file
 from hrvmamba.integrations.config import ConfigError, load_config
 from hrvmamba.integrations.keypoint_heatmaps import keypoint_heatmaps
 from hrvmamba.integrations.mmpose import check_input_sizes, check_model
 from hrvmamba.integrations.person_crop import Box, crop_person, read_image
 from hrvmamba.models import HRVMamba
+from hrvmamba.whole_file import whole_file
 
 NEEDED = ("model", "test_dataloader")
 

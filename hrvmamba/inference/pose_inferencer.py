@@ -1,12 +1,9 @@
 """A top-down pose model of an MMPose config, on images."""
 
 import copy
-import dataclasses
 import os
 import warnings
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 from mmengine.config import Config
@@ -21,19 +18,21 @@ from torch import nn
 from hrvmamba.analysis.timing import find_device
 from hrvmamba.checkpoints import load_checkpoint
 from hrvmamba.inference.heatmap_runner import HeatmapRunner, run_elsewhere
-from hrvmamba.inference.pose_result import PoseResult
+from hrvmamba.inference.streaming_inferencer import (
+    Image,
+    Person,
+    StreamingInferencer,
+    check_image,
+)
 from hrvmamba.integrations.config import ConfigError, load_config
 from hrvmamba.integrations.dataset_configs import datasets
 from hrvmamba.integrations.model_configs import build_model
 from hrvmamba.visualization.skeleton import Skeleton
 
-Image = str | os.PathLike | np.ndarray
-"""A file, or ``(H, W, 3)``, BGR, uint8, as OpenCV reads it."""
-
 _NEEDED = ("model", "test_dataloader")
 
 
-class PoseInferencer:
+class PoseInferencer(StreamingInferencer):
     """Finds the keypoints of people with a top-down model.
 
     People are cropped by the config's own test pipeline and decoded by MMPose, with the flip test
@@ -57,6 +56,8 @@ class PoseInferencer:
     Attributes:
         config: the config.
         model: the model, in evaluation mode.
+        metainfo: of the data set, as parsed by MMPose.
+        transforms: the test pipeline, LoadImage first.
         skeleton: the data set's keypoints, links and colours.
         device: where the model is.
         returns_heatmaps: whether results have heatmaps.
@@ -77,8 +78,6 @@ class PoseInferencer:
         heatmaps: bool = False,
         runner: HeatmapRunner | None = None,
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         if not isinstance(config, Config):
             config = load_config(os.fspath(config), None, _NEEDED)
         scope = config.get("default_scope", "mmpose")
@@ -86,15 +85,13 @@ class PoseInferencer:
             raise ConfigError(f"the config is one of {scope}: it must be one of mmpose")
         self.config = config
         self.device = find_device(device)
-        self._batch_size = batch_size
         dataset = next(datasets(config.test_dataloader.dataset))
-        self._metainfo = _metainfo(dataset)
-        self.skeleton = Skeleton.of_metainfo(self._metainfo)
-        self._load, *self._transforms = _pipeline(dataset)
+        self.metainfo = _metainfo(dataset)
+        self.transforms = _pipeline(dataset)
         self.model = _build(config, heatmaps)
+        heatmap_size = _heatmap_size(self.model) if heatmaps else None
+        super().__init__(Skeleton.of_metainfo(self.metainfo), batch_size, heatmap_size)
         _check_keypoints(self.model, len(self.skeleton.names))
-        self.returns_heatmaps = heatmaps
-        self._heatmap_size = _heatmap_size(self.model) if heatmaps else None
         if runner is not None:
             run_elsewhere(self.model, runner)
         elif checkpoint is not None:
@@ -103,140 +100,38 @@ class PoseInferencer:
             warnings.warn("no checkpoint: the weights are random, and so are results", stacklevel=2)
         self.model.to(self.device).eval()
 
-    def __call__(
-        self, images: Image | Sequence[Image], boxes: Sequence | np.ndarray | None = None
-    ) -> list[PoseResult]:
-        """Find the keypoints of the people in images.
-
-        Args:
-            images: one image or several.
-            boxes: of the people in each image, ``(N, 4)``: x, y, width, height in pixels, N may be
-                0; or None, where the whole image is one person's. For a single image its boxes
-                alone. None: whole images.
-
-        Returns:
-            A result for each image.
-
-        Raises:
-            ValueError: an image cannot be read, or boxes have another shape.
-        """
-        if isinstance(images, (str, os.PathLike)) or getattr(images, "ndim", 0) == 3:
-            images, boxes = [images], [boxes]
-        if boxes is None:
-            boxes = [None] * len(images)
-        if len(boxes) != len(images):
-            raise ValueError(f"got boxes of {len(boxes)} images, needs those of {len(images)}")
-        together = zip(images, boxes, strict=True)
-        return list(self.stream((image, its_boxes, None) for image, its_boxes in together))
-
-    def stream(self, images: Iterable[tuple[Image, Any, Any]]) -> Iterator[PoseResult]:
-        """Find keypoints as images come, with batches across images.
-
-        Args:
-            images: each with its boxes, or None, as in calling, and the scores of these, ``(N,)``,
-                or None for ones. They are taken ahead until a batch is full, but no more than
-                ``batch_size`` of them.
-
-        Yields:
-            A result for each image, in order.
-        """
-        waiting: deque[_Pending] = deque()
-        crops: list[tuple[_Pending, dict]] = []
-        for image, boxes, scores in images:
-            loaded = self._read(image)
-            pending = _Pending(*_people(loaded["img"], boxes, scores))
-            waiting.append(pending)
-            crops += [(pending, crop) for crop in self._crop(loaded, pending)]
-            while len(crops) >= self._batch_size or (crops and len(waiting) > self._batch_size):
-                self._run(crops)
-            yield from self._finished(waiting)
-        while crops:
-            self._run(crops)
-        yield from self._finished(waiting)
-
     def _read(self, image: Image) -> dict:
         """The image as the pipeline's LoadImage leaves it."""
+        load = self.transforms[0]
         if isinstance(image, np.ndarray):
-            if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-                raise ValueError(
-                    "an image must be (H, W, 3), uint8, in the order BGR, "
-                    f"got {image.shape}, {image.dtype}"
-                )
-            return self._load({"img": image})
+            check_image(image)
+            return load({"img": image})
         try:
-            return self._load({"img_path": os.fspath(image)})
+            return load({"img_path": os.fspath(image)})
         except Exception as error:  # OpenCV and MMCV raise many types
             raise ValueError(
                 f"the image {image} cannot be read: it is missing or damaged"
             ) from error
 
-    def _crop(self, loaded: dict, pending: "_Pending") -> Iterator[dict]:
+    def _crop(self, loaded: dict, boxes: np.ndarray, scores: np.ndarray) -> Iterator[dict]:
         """Take each person through the pipeline, as MMPose's data sets hand them to it."""
-        corners = bbox_xywh2xyxy(pending.boxes)
-        for corner, score in zip(corners, pending.scores, strict=True):
-            person = {"bbox": corner[None], "bbox_score": score[None]}
-            results = {**loaded, **person, **copy.deepcopy(self._metainfo)}
-            for transform in self._transforms:
+        for corners, score in zip(bbox_xywh2xyxy(boxes), scores, strict=True):
+            person = {"bbox": corners[None], "bbox_score": score[None]}
+            results = {**loaded, **person, **copy.deepcopy(self.metainfo)}
+            for transform in self.transforms[1:]:
                 results = transform(results)
             yield results
 
-    def _run(self, crops: list[tuple["_Pending", dict]]) -> None:
-        """Run the model on a batch of the crops, which are removed."""
-        batch = crops[: self._batch_size]
-        del crops[: self._batch_size]
-        samples = self.model.test_step(pseudo_collate([crop for _, crop in batch]))
-        for (pending, _), sample in zip(batch, samples, strict=True):
-            pending.found.append(sample)
-
-    def _finished(self, waiting: "deque[_Pending]") -> Iterator[PoseResult]:
-        while waiting and len(waiting[0].found) == len(waiting[0].boxes):
-            pending = waiting.popleft()
-            people = [sample.pred_instances for sample in pending.found]
-            keypoints = len(self.skeleton.names)
-            heatmaps = None
-            if self._heatmap_size is not None:
-                heatmaps = _stack(
-                    [sample.pred_fields.heatmaps.cpu().numpy() for sample in pending.found],
-                    (keypoints, *self._heatmap_size),
-                )
-            yield PoseResult(
-                _stack([person.keypoints[0] for person in people], (keypoints, 2)),
-                _stack([person.keypoint_scores[0] for person in people], (keypoints,)),
-                pending.boxes,
-                pending.scores,
-                _stack([_crop_box(sample) for sample in pending.found], (4,)),
-                heatmaps,
+    def _find(self, crops: list[dict]) -> list[Person]:
+        return [
+            Person(
+                sample.pred_instances.keypoints[0],
+                sample.pred_instances.keypoint_scores[0],
+                _crop_box(sample),
+                sample.pred_fields.heatmaps.cpu().numpy() if self.returns_heatmaps else None,
             )
-
-
-@dataclasses.dataclass
-class _Pending:
-    """An image on its way: the boxes of its people, their scores, and what is found so far."""
-
-    boxes: np.ndarray
-    scores: np.ndarray
-    found: list[PoseDataSample] = dataclasses.field(default_factory=list)
-
-
-def _people(image: np.ndarray, boxes: Any, scores: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes and scores as arrays, checked."""
-    if boxes is None:
-        boxes = [[0, 0, image.shape[1], image.shape[0]]]
-    boxes = np.array(boxes, np.float32)
-    boxes = boxes.reshape(0, 4) if boxes.size == 0 else boxes
-    if boxes.ndim != 2 or boxes.shape[1] != 4:
-        raise ValueError(f"boxes must be (N, 4): x, y, width, height; got {boxes.shape}")
-    if not (np.isfinite(boxes).all() and (boxes[:, 2:] > 0).all()):
-        raise ValueError("boxes must have a width and a height above 0")
-    scores = np.ones(len(boxes), np.float32) if scores is None else np.array(scores, np.float32)
-    if scores.shape != (len(boxes),):
-        raise ValueError(f"box scores must be ({len(boxes)},), got {scores.shape}")
-    return boxes, scores
-
-
-def _stack(arrays: list[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
-    """Arrays of one shape as one array of float32; there may be none."""
-    return np.array(arrays, np.float32).reshape(len(arrays), *shape)
+            for sample in self.model.test_step(pseudo_collate(crops))
+        ]
 
 
 def _crop_box(sample: PoseDataSample) -> np.ndarray:

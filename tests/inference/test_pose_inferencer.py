@@ -154,7 +154,7 @@ def test_scores_of_people_are_those_of_mmposes_metric(weights, image, tmp_path):
     metric = CocoMetric(
         str(tmp_path / "truth.json"), format_only=True, outfile_prefix=prefix, nms_mode="none"
     )
-    metric.dataset_meta = PoseInferencer(*weights)._metainfo
+    metric.dataset_meta = PoseInferencer(*weights).metainfo
     preds = {
         "id": np.arange(3),
         "img_id": 1,

@@ -1,0 +1,1 @@
+"""Exported models: ONNX files of standard operators, and programs of torch.export."""

@@ -12,7 +12,7 @@ import torch
 from onnx import TensorProto, helper
 from torch import Tensor, nn
 
-from hrvmamba.layers import dss2d
+from hrvmamba.layers import dss2d, ss2d
 from hrvmamba.ops import deform_sample, selective_scan_2d
 
 DOMAIN = "hrvmamba"
@@ -75,11 +75,11 @@ def attributes(node: onnx.NodeProto) -> dict[str, Any]:
 @contextlib.contextmanager
 def _one_node_each() -> Iterator[None]:
     """Make DSS2D run its operators as functions of which the tracer sees the call alone."""
-    dss2d.deform_sample, dss2d.selective_scan_2d = _deform_sample, _selective_scan_2d
+    dss2d.deform_sample, ss2d.selective_scan_2d = _deform_sample, _selective_scan_2d
     try:
         yield
     finally:
-        dss2d.deform_sample, dss2d.selective_scan_2d = deform_sample, selective_scan_2d
+        dss2d.deform_sample, ss2d.selective_scan_2d = deform_sample, selective_scan_2d
 
 
 def _deform_sample(
@@ -106,7 +106,7 @@ class _DeformSample(torch.autograd.Function):
         activation: str | None,
         shape: tuple[int, ...],
     ) -> Tensor:
-        return deform_sample(value, offset_mask, groups, activation)
+        return torch.zeros_like(value)  # the tracer wants its shape alone
 
     @staticmethod
     def symbolic(
@@ -125,8 +125,8 @@ class _DeformSample(torch.autograd.Function):
 
 class _SelectiveScan2d(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, *arguments: Any) -> Tensor:
-        return selective_scan_2d(*arguments[:-1])
+    def forward(ctx: Any, u: Tensor, *arguments: Any) -> Tensor:
+        return torch.zeros_like(u)
 
     @staticmethod
     def symbolic(g: Any, u: Any, *arguments: Any) -> Any:

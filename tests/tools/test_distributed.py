@@ -70,8 +70,14 @@ def test_two_processes_train_and_test_as_one(run_tool, run_process, config, tmp_
     assert [[person["image_id"] for person in people] for people in results] == [
         [101, 102, 103, 104]
     ] * 2
-    keypoints = [[person["keypoints"] for person in people] for people in results]
-    np.testing.assert_allclose(*keypoints, atol=1e-3)
+    one, two = (
+        np.array([person["keypoints"] for person in people]).reshape(4, -1, 3) for people in results
+    )
+    np.testing.assert_allclose(two[..., 2], one[..., 2], rtol=1e-3)
+    # The decoder moves a maximum a quarter of a cell to its higher neighbour: where the two are
+    # all but equal, which one is higher is up to rounding. Half a cell is 1.7 pixels here.
+    np.testing.assert_allclose(two[..., :2], one[..., :2], atol=1.75)
+    assert np.mean(np.abs(two - one) < 1e-3) > 0.95
 
 
 @pytest.mark.parametrize(

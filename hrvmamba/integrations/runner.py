@@ -1,6 +1,7 @@
 """MMEngine's runner: several processes on any machine, and checkpoints written whole."""
 
 import atexit
+import gc
 import os
 import re
 from pathlib import Path
@@ -64,7 +65,6 @@ def build_runner(config: Config) -> Runner:
     if config.launcher == "mpi":  # the one launcher whose local rank MMEngine does not pass on
         os.environ.setdefault("LOCAL_RANK", os.environ["OMPI_COMM_WORLD_LOCAL_RANK"])
     if config.launcher != "none":
-        # Left to the interpreter's end, the group's threads can abort a run that has succeeded.
         atexit.register(_leave_group)
     if config.launcher == "none" or torch.cuda.is_available():
         return Runner.from_cfg(config)
@@ -87,8 +87,13 @@ def build_runner(config: Config) -> Runner:
 
 
 def _leave_group() -> None:
+    """End the group's threads, which can abort a run that has succeeded at the interpreter's end.
+
+    They end with the last object that holds the group: the parallel model, in the runner's cycles.
+    """
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+        gc.collect()
 
 
 # How MMPose and mmcv tell of an image that they could not load. From a worker of the data loader

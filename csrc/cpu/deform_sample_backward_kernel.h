@@ -61,8 +61,9 @@ void sample_backward(const SampleArguments<T>& arguments, const SampleGradients<
     const PointSet<T> points(sizes, arguments.offset_mask + at, row, column);
     T weight[kCorners][kPointLanes];
     masked_weights(points, weight);
-    constexpr int64_t kProducts = round_up_to_lanes<T>(kCorners * kPoints);
-    Vector<T> products[kProducts];  // (corner, point), padded
+    // (corner, point), padded, also for reading kPointLanes from the last corner on.
+    constexpr int64_t kProducts = round_up_to_lanes<T>((kCorners - 1) * kPoints + kPointLanes);
+    Vector<T> products[kProducts];
     for (int64_t i = kCorners * kPoints; i < kProducts; ++i) products[i] = Vector<T>{};
     const auto scatter_channels = [&](int64_t channel, auto channels, auto is_first) {
       scatter<decltype(is_first)::value>(
@@ -77,21 +78,16 @@ void sample_backward(const SampleArguments<T>& arguments, const SampleGradients<
                                             : scatter_channels(channel, channels, Later{});
                          });
     T dots[kProducts];
-    sum_lanes_each<T>(reinterpret_cast<const T*>(products), kCorners * kPoints, dots);
+    sum_lanes_each<T>(reinterpret_cast<const T*>(products), kProducts, dots);
     typename PointSet<T>::Points grad_mask = {}, grad_x = {}, grad_y = {};
     for (int corner = 0; corner < kCorners; ++corner) {
-      typename PointSet<T>::Points dot = {};
-      for (int k = 0; k < kPoints; ++k) dot[k] = dots[corner * kPoints + k];
+      typename PointSet<T>::Points dot;  // lanes beyond the points hold what nobody uses
+      __builtin_memcpy(&dot, dots + corner * kPoints, sizeof(dot));
       grad_mask += points.weight[corner] * dot;
       grad_x += points.slope_x[corner] * dot * points.mask;
       grad_y += points.slope_y[corner] * dot * points.mask;
     }
-    T* grad_offset_mask = gradients.grad_offset_mask + at;
-    for (int k = 0; k < kPoints; ++k) {
-      grad_offset_mask[2 * k] = grad_x[k];
-      grad_offset_mask[2 * k + 1] = grad_y[k];
-      grad_offset_mask[2 * kPoints + k] = grad_mask[k];
-    }
+    store_points(grad_x, grad_y, grad_mask, gradients.grad_offset_mask + at);
   }
 }
 

@@ -27,6 +27,53 @@ struct PointTraits<double> {
   typedef int64_t Integers __attribute__((vector_size(kPointLanes * sizeof(int64_t))));
 };
 
+// A group's columns of offset_mask as vectors over the points, and back.
+template <typename T>
+inline void load_points(const T* source, typename PointTraits<T>::Points& x,
+                        typename PointTraits<T>::Points& y, typename PointTraits<T>::Points& mask) {
+#ifdef HRVMAMBA_SHUFFLES
+  if constexpr (kLanes<T> == kPointLanes) {
+    // All columns in two vectors, of which the second begins with column 11.
+    const Vector<T> low = load_vector(source);
+    const Vector<T> high = load_vector(source + kOffsetMaskColumns - kPointLanes);
+    x = __builtin_shufflevector(low, high, 0, 2, 4, 6, 8, 10, 12, 14, 21, 21, 21, 21, 21, 21, 21,
+                                21);
+    y = __builtin_shufflevector(low, high, 1, 3, 5, 7, 9, 11, 13, 15, 22, 22, 22, 22, 22, 22, 22,
+                                22);
+    mask = __builtin_shufflevector(low, high, 23, 24, 25, 26, 27, 28, 29, 30, 31, 31, 31, 31, 31,
+                                   31, 31, 31);
+    return;
+  }
+#endif
+  x = y = mask = typename PointTraits<T>::Points{};
+  for (int k = 0; k < kPoints; ++k) {
+    x[k] = source[2 * k];
+    y[k] = source[2 * k + 1];
+    mask[k] = source[2 * kPoints + k];
+  }
+}
+
+template <typename T>
+inline void store_points(const typename PointTraits<T>::Points& x,
+                         const typename PointTraits<T>::Points& y,
+                         const typename PointTraits<T>::Points& mask, T* target) {
+#ifdef HRVMAMBA_SHUFFLES
+  if constexpr (kLanes<T> == kPointLanes) {
+    store_vector(target, __builtin_shufflevector(x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6,
+                                                 22, 7, 23));
+    target[16] = x[8];
+    target[17] = y[8];
+    __builtin_memcpy(target + 2 * kPoints, &mask, kPoints * sizeof(T));
+    return;
+  }
+#endif
+  for (int k = 0; k < kPoints; ++k) {
+    target[2 * k] = x[k];
+    target[2 * k + 1] = y[k];
+    target[2 * kPoints + k] = mask[k];
+  }
+}
+
 // Where the nine points of a token and group lie, and what their corners weigh: a lane for each
 // point. What stands for a corner outside the map is 0, and its position is one within.
 template <typename T>
@@ -49,13 +96,8 @@ struct PointSet {
   PointSet(const SampleSizes& sizes, const T* offset_mask, int64_t row, int64_t column) {
     constexpr Points kStepX = {-1, -1, -1, 0, 0, 0, 1, 1, 1};
     constexpr Points kStepY = {-1, 0, 1, -1, 0, 1, -1, 0, 1};
-    Points x = {}, y = {};
-    mask = Points{};
-    for (int k = 0; k < kPoints; ++k) {
-      x[k] = offset_mask[2 * k];
-      y[k] = offset_mask[2 * k + 1];
-      mask[k] = offset_mask[2 * kPoints + k];
-    }
+    Points x, y;
+    load_points(offset_mask, x, y, mask);
     x += kStepX + static_cast<T>(column);
     y += kStepY + static_cast<T>(row);
     const T width = static_cast<T>(sizes.width), height = static_cast<T>(sizes.height);

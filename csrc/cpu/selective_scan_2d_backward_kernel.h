@@ -10,13 +10,16 @@
 namespace hrvmamba {
 namespace {
 
+// Of a tile: as many as the registers hold sums of.
+constexpr int kBackwardTokens = HRVMAMBA_VECTOR_BYTES == 64 ? 8 : 4;
+
 template <typename T>
 int64_t scan_backward_scratch(const ScanSizes& sizes) {
   const int64_t rows = 2 * (sizes.dt_rank + sizes.d_state) + 2 * sizes.d_state +
                        sizes.length() * (1 + sizes.d_state);
   return rows * kMaxChannels<T> +
-         round_up_to_lanes<T>(sizes.dt_rank) * (kMaxChannels<T> + kTileTokens) +
-         round_up_to_lanes<T>(kTileTokens * 2 * sizes.d_state) * (kLanes<T> + 1);
+         round_up_to_lanes<T>(sizes.dt_rank) * (kMaxChannels<T> + kBackwardTokens) +
+         round_up_to_lanes<T>(kBackwardTokens * 2 * sizes.d_state) * (kLanes<T> + 1);
 }
 
 template <typename T, int kVectors, bool kPart, bool kOneState>
@@ -45,8 +48,8 @@ class ScanBackward {
     dt_weight_ = states_ + sizes_.length() * sizes_.d_state * kStride;
     const int64_t ranks = round_up_to_lanes<T>(sizes_.dt_rank);
     grad_dt_low_ = dt_weight_ + kStride * ranks;
-    products_ = grad_dt_low_ + kTileTokens * ranks;
-    sums_ = products_ + round_up_to_lanes<T>(kTileTokens * 2 * sizes_.d_state) * kLanes<T>;
+    products_ = grad_dt_low_ + kBackwardTokens * ranks;
+    sums_ = products_ + round_up_to_lanes<T>(kBackwardTokens * 2 * sizes_.d_state) * kLanes<T>;
   }
 
   void run(bool first_of_part) {
@@ -72,9 +75,9 @@ class ScanBackward {
     PathTokens path(scan_path(direction, sizes_.height, sizes_.width));
     T* dt_row = dt_;
     T* states = states_;
-    for (int64_t left = sizes_.length(); left > 0; left -= kTileTokens) {
-      const TokenTile tile(path, left);
-      Vector<T> dt_tile[kTileTokens][kVectors];
+    for (int64_t left = sizes_.length(); left > 0; left -= kBackwardTokens) {
+      const TokenTile<kBackwardTokens> tile(path, left);
+      Vector<T> dt_tile[kBackwardTokens][kVectors];
       weights.dt(dt_low_map, row(), sizes_.dt_rank, tile, dt_tile);
       for (int i = 0; i < tile.count; ++i) {
         const int64_t token = tile.tokens[i];
@@ -111,9 +114,9 @@ class ScanBackward {
     // Against a path is along its opposite.
     PathTokens path(scan_path((direction + 2) % kDirections, sizes_.height, sizes_.width));
     int64_t time = sizes_.length() - 1;
-    for (int64_t left = sizes_.length(); left > 0; left -= kTileTokens) {
-      const TokenTile tile(path, left);
-      Vector<T> grad_dt_tile[kTileTokens][kVectors];
+    for (int64_t left = sizes_.length(); left > 0; left -= kBackwardTokens) {
+      const TokenTile<kBackwardTokens> tile(path, left);
+      Vector<T> grad_dt_tile[kBackwardTokens][kVectors];
       for (int i = 0; i < tile.count; ++i, --time) {
         const int64_t token = tile.tokens[i];
         const T* B = params_ + token * row() + direction * sizes_.params() + dt_rank;
@@ -164,7 +167,7 @@ class ScanBackward {
         }
         channels_.store(target, grad_u);
       }
-      for (int i = tile.count; i < kTileTokens; ++i) {
+      for (int i = tile.count; i < kBackwardTokens; ++i) {
         for (int v = 0; v < kVectors; ++v) grad_dt_tile[i][v] = Vector<T>{};
       }
       add_grad_dt_weight(direction, tile, grad_dt_tile);
@@ -187,17 +190,17 @@ class ScanBackward {
     }
   }
 
-  void add_grad_dt_weight(int direction, const TokenTile& tile,
-                          const Vector<T> (&grad_dt)[kTileTokens][kVectors]) {
-    const T* dt_low[kTileTokens];
-    for (int i = 0; i < kTileTokens; ++i) {
+  void add_grad_dt_weight(int direction, const TokenTile<kBackwardTokens>& tile,
+                          const Vector<T> (&grad_dt)[kBackwardTokens][kVectors]) {
+    const T* dt_low[kBackwardTokens];
+    for (int i = 0; i < kBackwardTokens; ++i) {
       dt_low[i] = params_ + tile.tokens[i] * row() + direction * sizes_.params();
     }
     for (int64_t rank = 0; rank < sizes_.dt_rank; ++rank) {
       for (int v = 0; v < kVectors; ++v) {
         T* target = grad_dt_weight_ + rank * kStride + v * kLanes<T>;
         Vector<T> total = load_vector(target);
-        for (int i = 0; i < kTileTokens; ++i) total += grad_dt[i][v] * dt_low[i][rank];
+        for (int i = 0; i < kBackwardTokens; ++i) total += grad_dt[i][v] * dt_low[i][rank];
         store_vector(target, total);
       }
     }
@@ -205,27 +208,28 @@ class ScanBackward {
 
   // The tile's rows of the gradients of dt_low, B and C. Those of dt_low, products of grad_dt with
   // dt_weight, are in vectors over ranks: channels are added up without a sum across lanes.
-  void write_grad_params(int direction, const TokenTile& tile,
-                         const Vector<T> (&grad_dt)[kTileTokens][kVectors], bool first_of_part) {
+  void write_grad_params(int direction, const TokenTile<kBackwardTokens>& tile,
+                         const Vector<T> (&grad_dt)[kBackwardTokens][kVectors],
+                         bool first_of_part) {
     const int64_t dt_rank = sizes_.dt_rank, ranks = round_up_to_lanes<T>(dt_rank);
     const int64_t states = 2 * d_state();
-    T grad_dt_of[kTileTokens][kStride];
+    T grad_dt_of[kBackwardTokens][kStride];
     __builtin_memcpy(grad_dt_of, grad_dt, sizeof(grad_dt));
     for (int64_t rank = 0; rank < ranks; rank += kLanes<T>) {
-      Vector<T> even[kTileTokens] = {}, odd[kTileTokens] = {};  // two chains of additions
+      Vector<T> even[kBackwardTokens] = {}, odd[kBackwardTokens] = {};  // two chains of additions
       for (int64_t channel = 0; channel < kStride; channel += 2) {
         const T* weight = dt_weight_ + channel * ranks + rank;
         const Vector<T> even_weight = load_vector(weight), odd_weight = load_vector(weight + ranks);
-        for (int i = 0; i < kTileTokens; ++i) {
+        for (int i = 0; i < kBackwardTokens; ++i) {
           even[i] += even_weight * grad_dt_of[i][channel];
           odd[i] += odd_weight * grad_dt_of[i][channel + 1];
         }
       }
-      for (int i = 0; i < kTileTokens; ++i) {
+      for (int i = 0; i < kBackwardTokens; ++i) {
         store_vector(grad_dt_low_ + i * ranks + rank, even[i] + odd[i]);
       }
     }
-    sum_lanes_each<T>(products_, kTileTokens * states, sums_);
+    sum_lanes_each<T>(products_, kBackwardTokens * states, sums_);
     for (int i = 0; i < tile.count; ++i) {
       T* target = grad_params_ + tile.tokens[i] * row() + direction * sizes_.params();
       write(grad_dt_low_ + i * ranks, dt_rank, first_of_part, target);

@@ -9,17 +9,18 @@
 namespace hrvmamba {
 namespace {
 
-constexpr int kTileTokens = 4;
+constexpr int kScanTokens = 4;  // of a tile
 
 // Tokens that follow one another on a path. Where the path ends within a tile, its last token
 // stands in for those missing, and what is computed for them is not used.
+template <int kTokens>
 struct TokenTile {
-  int64_t tokens[kTileTokens];
+  int64_t tokens[kTokens];
   int count;
 
   TokenTile(PathTokens& path, int64_t left)
-      : count(left < kTileTokens ? static_cast<int>(left) : kTileTokens) {
-    for (int i = 0; i < kTileTokens; ++i) tokens[i] = i < count ? path.next() : tokens[i - 1];
+      : count(left < kTokens ? static_cast<int>(left) : kTokens) {
+    for (int i = 0; i < kTokens; ++i) tokens[i] = i < count ? path.next() : tokens[i - 1];
   }
 };
 
@@ -60,10 +61,11 @@ struct BlockWeights {
   }
 
   // softplus(dt_weight @ dt_low + dt_bias), where a token's dt_low is at params + token * row.
-  void dt(const T* params, int64_t row, int64_t dt_rank, const TokenTile& tile,
-          Vector<T> (&result)[kTileTokens][kVectors]) const {
-    const T* dt_low[kTileTokens];
-    for (int i = 0; i < kTileTokens; ++i) {
+  template <int kTokens>
+  void dt(const T* params, int64_t row, int64_t dt_rank, const TokenTile<kTokens>& tile,
+          Vector<T> (&result)[kTokens][kVectors]) const {
+    const T* dt_low[kTokens];
+    for (int i = 0; i < kTokens; ++i) {
       dt_low[i] = params + tile.tokens[i] * row;
       for (int v = 0; v < kVectors; ++v) result[i][v] = dt_bias[v];
     }
@@ -72,12 +74,12 @@ struct BlockWeights {
       for (int v = 0; v < kVectors; ++v) {
         weight[v] = load_vector(dt_weight + rank * kStride + v * kLanes<T>);
       }
-      for (int i = 0; i < kTileTokens; ++i) {
+      for (int i = 0; i < kTokens; ++i) {
         const Vector<T> low = broadcast(dt_low[i][rank]);
         for (int v = 0; v < kVectors; ++v) result[i][v] += weight[v] * low;
       }
     }
-    for (int i = 0; i < kTileTokens; ++i) {
+    for (int i = 0; i < kTokens; ++i) {
       for (int v = 0; v < kVectors; ++v) result[i][v] = softplus(result[i][v]);
     }
   }
@@ -107,9 +109,9 @@ void scan_direction(const ScanArguments<T>& arguments, int64_t sample, int64_t c
       arguments.ssm_params + (sample * sizes.length() * kDirections + direction) * params;
   T* y_map = y + sample * sizes.length() * sizes.channels + channel;
   PathTokens path(scan_path(direction, sizes.height, sizes.width));
-  for (int64_t left = sizes.length(); left > 0; left -= kTileTokens) {
-    const TokenTile tile(path, left);
-    Vector<T> dt_tile[kTileTokens][kVectors];
+  for (int64_t left = sizes.length(); left > 0; left -= kScanTokens) {
+    const TokenTile<kScanTokens> tile(path, left);
+    Vector<T> dt_tile[kScanTokens][kVectors];
     weights.dt(params_map, kDirections * params, sizes.dt_rank, tile, dt_tile);
     for (int i = 0; i < tile.count; ++i) {
       const int64_t token = tile.tokens[i];

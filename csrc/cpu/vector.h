@@ -71,6 +71,10 @@ inline Vector<T> broadcast(T x) {
 }
 
 #if HRVMAMBA_VECTOR_BYTES == 64 && __has_builtin(__builtin_shufflevector)
+#define HRVMAMBA_SHUFFLES  // of 16 lanes of float
+#endif
+
+#ifdef HRVMAMBA_SHUFFLES
 #define HRVMAMBA_LANES(lane)                                                                \
   lane(0), lane(1), lane(2), lane(3), lane(4), lane(5), lane(6), lane(7), lane(8), lane(9), \
       lane(10), lane(11), lane(12), lane(13), lane(14), lane(15)
@@ -139,7 +143,7 @@ inline T sum_lanes(Vector<T> x) {
 // result[i] = the sum of the i-th vector of x. Both have room for a multiple of kLanes.
 template <typename T>
 inline void sum_lanes_each(const T* x, int64_t count, T* result) {
-#if HRVMAMBA_VECTOR_BYTES == 64 && __has_builtin(__builtin_shufflevector)
+#ifdef HRVMAMBA_SHUFFLES
   if constexpr (kLanes<T> == 16) {
     for (int64_t i = 0; i < count; i += 16) store_vector(result + i, sum_each(x + i * 16));
     return;
@@ -154,7 +158,7 @@ template <typename T>
 inline void transpose(const T* source, int64_t source_stride, int64_t rows, int64_t columns,
                       T* target, int64_t target_stride) {
   int64_t squares = 0;  // columns done by squares
-#if HRVMAMBA_VECTOR_BYTES == 64 && __has_builtin(__builtin_shufflevector)
+#ifdef HRVMAMBA_SHUFFLES
   if constexpr (kLanes<T> == 16) {
     if (rows % 16 == 0) {
       for (; squares + 16 <= columns; squares += 16) {

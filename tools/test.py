@@ -19,7 +19,7 @@ from mmengine.model import is_model_wrapper
 import hrvmamba  # noqa: F401  (registers the backbone and lets OpenMMLab's libraries import)
 from hrvmamba.checkpoints import load_checkpoint
 from hrvmamba.cli.errors import refuse
-from hrvmamba.integrations.coco_files import check_image_info, check_results
+from hrvmamba.coco_files import check_image_info, check_results
 from hrvmamba.integrations.config import ConfigError, as_list, load_config
 from hrvmamba.integrations.hosts import host_of
 from hrvmamba.integrations.runner import build_runner, check_launcher, unreadable_image

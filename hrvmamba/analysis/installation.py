@@ -339,7 +339,7 @@ def _judge_packages(
         problems.append(
             Finding(
                 "MMEngine is installed, but HRVMamba is not registered with it",
-                "mend what `python -W always -c 'import hrvmamba'` warns of",
+                "mend what `python -W always -c 'import hrvmamba.integrations'` warns of",
             )
         )
     old_mmengine = re.match(r"0\.(\d|10)\.", versions["mmengine"] or "")

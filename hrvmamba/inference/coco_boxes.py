@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hrvmamba.integrations.coco_files import is_box, read_annotations, read_detections
+from hrvmamba.coco_files import is_box, read_annotations, read_detections
 
 PERSON = 1
 """COCO's category of people, the one that MMPose takes from detection files."""

@@ -1,11 +1,14 @@
-"""Registration of HRVMamba with the OpenMMLab libraries that are installed; none is required."""
+"""HRVMamba in the OpenMMLab libraries that are installed; none is required.
+
+Importing this package registers it.
+"""
 
 import warnings
 from importlib import import_module
 from importlib.util import find_spec
 
 
-def register_installed() -> None:
+def _register() -> None:
     """Register the backbone with the OpenMMLab libraries, if MMEngine is installed.
 
     MMEngine's root registry takes it, where MMPose, MMPreTrain and MMSegmentation find it too; they
@@ -25,3 +28,6 @@ def register_installed() -> None:
             f"{type(error).__name__}: {error}. The ops, layers and models work without it.",
             stacklevel=2,
         )
+
+
+_register()

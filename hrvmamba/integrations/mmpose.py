@@ -8,7 +8,7 @@ from pathlib import Path
 from mmengine.config import Config
 from torch import nn
 
-from hrvmamba.integrations.coco_files import (
+from hrvmamba.coco_files import (
     NUM_KEYPOINTS,
     check_annotations_exist,
     check_coco_keypoints,

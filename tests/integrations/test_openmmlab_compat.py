@@ -331,7 +331,7 @@ def test_the_core_needs_torch_alone(run_python):
     hidden = {"mmengine", "mmcv", "mmpose", "mmpretrain", "mmseg", "mmdet", "numpy", "cv2"}
     code = f"""
 import hrvmamba, hrvmamba.models, hrvmamba.analysis, hrvmamba.checkpoints
-import hrvmamba.cli.errors, hrvmamba.integrations.coco_files
+import hrvmamba.cli.errors, hrvmamba.coco_files
 assert hrvmamba.models.HRVMamba
 print(sorted({hidden} & set(sys.modules)))
 """
@@ -342,12 +342,37 @@ print(sorted({hidden} & set(sys.modules)))
 
 def test_a_broken_host_is_told_and_the_core_works(run_python, tmp_path):
     (tmp_path / "mmengine.py").write_text("raise AssertionError('MMCV==1.0 is not compatible')")
-    code = "import hrvmamba, hrvmamba.models; print(hrvmamba.models.HRVMamba.__name__)"
+    code = "import hrvmamba.integrations, hrvmamba.models as m; print(m.HRVMamba.__name__)"
     result = run_python(code, path=tmp_path)
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip() == "HRVMamba"
     assert "not registered with mmengine" in result.stderr
     assert "MMCV==1.0 is not compatible" in result.stderr
+
+
+def test_a_host_of_another_form_is_told_when_it_is_imported(run_python, tmp_path):
+    (tmp_path / "mmengine.py").touch()
+    result = run_python("import hrvmamba, mmengine; print(mmengine.__name__)", path=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == "mmengine"
+    assert "not registered with mmengine" in result.stderr
+
+
+@pytest.mark.parametrize("first", ["import mmengine, hrvmamba", "import hrvmamba, mmpose"])
+def test_it_is_registered_whatever_is_imported_first(run_python, first):
+    code = "from mmengine.registry import MODELS; print('HRVMamba' in MODELS)"
+    result = run_python(f"{first}\n{code}")
+    assert result.stdout.strip() == "True", result.stderr
+    assert "Warning" not in result.stderr
+
+
+@pytest.mark.parametrize("name", ["config", "model_index"])
+def test_modules_of_the_host_come_first_too(run_python, name):
+    """They import MMEngine themselves, and what follows it must not need them half imported."""
+    code = f"import hrvmamba.integrations.{name}, mmengine"
+    result = run_python(f"{code}; print('HRVMamba' in mmengine.registry.MODELS)")
+    assert result.stdout.strip() == "True", result.stderr
+    assert "Warning" not in result.stderr
 
 
 def test_slow_hosts_are_not_imported(run_python):

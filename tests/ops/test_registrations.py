@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-import hrvmamba  # noqa: F401 (loads the operators)
 from hrvmamba.ops import deform_sample, selective_scan_2d
 from hrvmamba.ops.deform_sample import deform_sample_reference
 from hrvmamba.ops.selective_scan_2d import selective_scan_2d_reference

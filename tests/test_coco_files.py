@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from hrvmamba.integrations.coco_files import (
+from hrvmamba.coco_files import (
     check_coco_keypoints,
     check_detections,
     check_image_info,

@@ -18,8 +18,8 @@ from hrvmamba.inference.coco_boxes import PERSON
 from hrvmamba.inference.inputs import ImageFile, Video
 from hrvmamba.inference.journal import Journal, Key
 from hrvmamba.inference.overlay_video import OverlayVideo
-from hrvmamba.inference.pose_inferencer import PoseInferencer
 from hrvmamba.inference.pose_result import PoseResult
+from hrvmamba.inference.streaming_inferencer import StreamingInferencer
 from hrvmamba.visualization.drawing import draw_heatmaps, draw_people
 from hrvmamba.whole_file import whole_file
 
@@ -108,7 +108,7 @@ class InferenceRun:
 
     def __init__(
         self,
-        infer: PoseInferencer,
+        infer: StreamingInferencer,
         inputs: Sequence[ImageFile | Video],
         out: Path,
         *,

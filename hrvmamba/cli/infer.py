@@ -13,6 +13,7 @@ from hrvmamba.cli.errors import refuse
 
 if TYPE_CHECKING:
     from hrvmamba.inference.inference_run import BoxFinder
+    from hrvmamba.inference.streaming_inferencer import StreamingInferencer
 
 HELP = "find people's keypoints in images, videos or a camera's pictures"
 
@@ -27,6 +28,9 @@ hrvmamba infer photos/ clip.mp4 'more/**/*.png' --config CONFIG --checkpoint CHE
 # people whose boxes are known: detected ones, with an annotation file to tell the images' ids
 hrvmamba infer data/coco/val2017 --config CONFIG --checkpoint CHECKPOINT --out results \\
     --boxes detections.json --annotations data/coco/annotations/person_keypoints_val2017.json
+
+# a model that `hrvmamba export` wrote; this needs no PyTorch
+hrvmamba infer photos/ --onnx model.onnx --out results
 
 # camera 0, until Ctrl-C
 hrvmamba infer 0 --config CONFIG --checkpoint CHECKPOINT --out results --heatmaps
@@ -43,10 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--config",
-        required=True,
         help="an MMPose config of a top-down model: a file, or a name such as hrvmamba-small",
     )
-    parser.add_argument("--checkpoint", required=True, help="of its model, ours or the authors'")
+    parser.add_argument("--checkpoint", help="of its model, ours or the authors'")
+    parser.add_argument(
+        "--onnx", metavar="FILE", help="a model of `hrvmamba export`, instead of these two"
+    )
     parser.add_argument(
         "--out",
         required=True,
@@ -93,24 +99,22 @@ def run(options: argparse.Namespace) -> int:
     """Run the model on all inputs; the status is 1 if some could not be read."""
     # Ended by a job scheduler or a time limit, it cleans up as it does after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    given = {"--config": options.config, "--checkpoint": options.checkpoint}
+    if options.onnx is None and None in given.values():
+        refuse(f"--config and --checkpoint are needed, or --onnx: got {_named(given)}")
+    if options.onnx is not None and any(given.values()):
+        refuse(f"--onnx needs no {_named(given)}: it has its own preprocessing and weights")
     try:
         from hrvmamba.inference.inference_run import OVERLAYS, InferenceRun
         from hrvmamba.inference.inputs import find_inputs
-        from hrvmamba.inference.pose_inferencer import PoseInferencer
     except ImportError as error:
-        refuse(f"this needs MMPose's stack, see `hrvmamba check`: {error}")
+        refuse(f"this needs OpenCV and tqdm: {error}")
 
     out = Path(options.out)
     try:
         inputs = find_inputs(options.inputs)
         find_boxes, image_id = _people(options)
-        infer = PoseInferencer(
-            options.config,
-            options.checkpoint,
-            options.device,
-            batch_size=options.batch_size,
-            heatmaps=options.heatmaps and not options.no_overlays,
-        )
+        infer = _inferencer(options)
         inference = InferenceRun(
             infer,
             inputs,
@@ -140,6 +144,34 @@ def run(options: argparse.Namespace) -> int:
     return 1 if outcome.failures else 0
 
 
+def _named(given: dict[str, str | None]) -> str:
+    """The options that were given, or none."""
+    return " and ".join(name for name, value in given.items() if value is not None) or "none"
+
+
+def _inferencer(options: argparse.Namespace) -> StreamingInferencer:
+    """The model of a config or of an exported file.
+
+    Raises:
+        ImportError: what it needs is not installed.
+        ValueError: it is no such model, or does not fit.
+        OSError: a file is missing.
+    """
+    asked = {
+        "batch_size": options.batch_size,
+        "heatmaps": options.heatmaps and not options.no_overlays,
+    }
+    if options.onnx is not None:
+        from hrvmamba.inference.onnx_pose_inferencer import OnnxPoseInferencer
+
+        return OnnxPoseInferencer(options.onnx, options.device, **asked)
+    try:
+        from hrvmamba.inference.pose_inferencer import PoseInferencer
+    except ImportError as error:
+        raise ImportError(f"this needs MMPose's stack, see `hrvmamba check`: {error}") from error
+    return PoseInferencer(options.config, options.checkpoint, options.device, **asked)
+
+
 def _people(
     options: argparse.Namespace,
 ) -> tuple[BoxFinder | None, Callable[[str], int] | None]:
@@ -150,9 +182,7 @@ def _people(
         ValueError: a file has another form, or there is no such detector.
         OSError: the detector's weights cannot be downloaded.
     """
-    from hrvmamba.analysis.timing import find_device
     from hrvmamba.inference.coco_boxes import CocoBoxes
-    from hrvmamba.inference.person_detector import PersonDetector
 
     known = None
     if options.boxes or options.annotations:
@@ -163,21 +193,28 @@ def _people(
     image_id = known.image_id if known else None
     if options.detector is None:
         return (lambda name, image: known(name)) if known else None, image_id
+    from hrvmamba.analysis.timing import find_device
+    from hrvmamba.inference.person_detector import PersonDetector
+
     detect = PersonDetector(options.detector, find_device(options.device), options.box_threshold)
     return lambda name, image: detect(image), image_id
 
 
 def _settings(options: argparse.Namespace) -> dict[str, object]:
     """What results depend on, of each file its state too."""
-    from hrvmamba.integrations.config import find_config
-
     names = ("detector", "box_threshold", "keypoint_threshold", "heatmaps", "no_overlays")
     settings = {f"--{name.replace('_', '-')}": getattr(options, name) for name in names}
-    for name in ("config", "checkpoint", "boxes", "annotations"):
+    for name in ("config", "checkpoint", "onnx", "boxes", "annotations"):
         path = getattr(options, name)
         if path is not None:
-            path = find_config(path) if name == "config" else path
+            path = _config_file(path) if name == "config" else path
             state = Path(path).stat()
             path = [str(Path(path).absolute()), state.st_size, state.st_mtime]
         settings[f"--{name}"] = path
     return settings
+
+
+def _config_file(name: str) -> Path:
+    from hrvmamba.integrations.config import find_config
+
+    return find_config(name)

@@ -13,13 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from hrvmamba.analysis.timing import Timing, time_interleaved
+from hrvmamba.analysis.timing import Timing, first_line, time_interleaved
 from hrvmamba.export.agreement import FLOAT, HALF, Agreement, Tolerance
 from hrvmamba.export.calibration import calibrate_norms
 from hrvmamba.export.config_card import config_card
 from hrvmamba.inference.onnx_pose_inferencer import open_session
 from hrvmamba.inference.pose_card import PoseCard
 from hrvmamba.inference.pose_inferencer import PoseInferencer
+from hrvmamba.ops.backend import MISSING_KERNELS
 from hrvmamba.whole_file import whole_file
 
 SUFFIXES = (".onnx", ".pt2")
@@ -74,7 +75,7 @@ def export_pose(
     *,
     half: bool = False,
     opset: int | None = None,
-    timing_seconds: float = 2.0,
+    timing_seconds: float = 1.0,
     tell: Callable[[str], None] = lambda step: None,
 ) -> PoseExport:
     """Export backbone and head of a pose model to a file, and check what the file computes.
@@ -217,7 +218,13 @@ def _onnx_runner(path: Path) -> tuple[str, Callable[[Tensor], np.ndarray]]:
 def _write_program(path: Path, network: nn.Module, example: Tensor, card: PoseCard) -> int:
     """Write a program's file; return how many nodes it has."""
     batch = torch.export.Dim("batch", min=1, max=4096)
-    program = torch.export.export(network, (example,), dynamic_shapes=({0: batch},))
+    try:
+        program = torch.export.export(network, (example,), dynamic_shapes=({0: batch},))
+    except Exception as error:  # of many types
+        reason = f"torch.export does not take this model: {first_line(error)}"
+        if "cpu" in MISSING_KERNELS:
+            reason += ". Its operators must be compiled: `hrvmamba check` says how"
+        raise ValueError(reason) from error
     torch.export.save(program, path, extra_files={CARD_FILE: json.dumps(card.properties())})
     return len(program.graph.nodes)
 

@@ -11,7 +11,9 @@ import onnx
 import torch
 from onnx import TensorProto, helper
 from torch import Tensor, nn
+from torch.onnx.errors import OnnxExporterError
 
+from hrvmamba.analysis.timing import first_line
 from hrvmamba.layers import dss2d, ss2d
 from hrvmamba.ops import deform_sample, selective_scan_2d
 
@@ -37,6 +39,9 @@ def trace(
     Returns:
         The model. Its nodes ``DeformSample`` and ``SelectiveScan2D`` have the attributes that
         :mod:`hrvmamba.export.operators` takes, and their outputs are in its value_info.
+
+    Raises:
+        ValueError: the network has an operator that ONNX has no counterpart of.
     """
     file = io.BytesIO()
     options: dict[str, Any] = {}
@@ -44,17 +49,20 @@ def trace(
         options["dynamo"] = False
     with warnings.catch_warnings(), _one_node_each(), torch.no_grad():
         warnings.simplefilter("ignore")  # the sizes are meant to be constant
-        torch.onnx.export(
-            network,
-            (example,),
-            file,
-            opset_version=opset,
-            input_names=[input_name],
-            output_names=[output_name],
-            dynamic_axes={name: {0: "batch"} for name in (input_name, output_name)},
-            custom_opsets={DOMAIN: 1},
-            **options,
-        )
+        try:
+            torch.onnx.export(
+                network,
+                (example,),
+                file,
+                opset_version=opset,
+                input_names=[input_name],
+                output_names=[output_name],
+                dynamic_axes={name: {0: "batch"} for name in (input_name, output_name)},
+                custom_opsets={DOMAIN: 1},
+                **options,
+            )
+        except OnnxExporterError as error:
+            raise ValueError(f"there is no exporting this network: {first_line(error)}") from error
     model = onnx.load_from_string(file.getvalue())
     del model.graph.value_info[:]
     for node in model.graph.node:

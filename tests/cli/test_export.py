@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import re
 
 import cv2
 import numpy as np
@@ -168,3 +169,31 @@ def test_infer_refuses_files_that_are_no_such_models(refused, exported, image, t
     ):
         said = refused("infer", tmp_path / "image.png", "--out", tmp_path / "out", "--onnx", path)
         assert message in said
+
+
+def test_the_program_of_the_docs_gives_pytorchs_maxima(
+    exported, weights, repository, run_python, image, tmp_path
+):
+    page = (repository / "docs/export.md").read_text()
+    (program,) = (
+        block
+        for block in re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+        if "onnxruntime" in block
+    )
+    (tmp_path / "model.onnx").symlink_to(exported)
+    cv2.imwrite(str(tmp_path / "person.png"), image)
+    program = program.replace("person.jpg", "person.png")
+    done = run_python(f"import os; os.chdir({str(tmp_path)!r})\n{program}")
+    names, *numbers = zip(*(line.split() for line in done.stdout.splitlines()), strict=True)
+    x, y, scores = np.array(numbers, float)
+
+    infer = PoseInferencer(*weights)
+    assert names == infer.skeleton.names
+    crop = torch.from_numpy(cv2.resize(image, (48, 64)).transpose(2, 0, 1).copy())
+    inputs = infer.model.data_preprocessor({"inputs": [crop], "data_samples": []})["inputs"]
+    with torch.no_grad():
+        (heatmaps,) = infer.model(inputs, None, mode="tensor")
+    maxima = heatmaps.flatten(1).max(1)
+    np.testing.assert_allclose(scores, maxima.values, rtol=1e-3)
+    np.testing.assert_allclose(x, maxima.indices % 12 * 170 / 12)
+    np.testing.assert_allclose(y, maxima.indices // 12 * 130 / 16)

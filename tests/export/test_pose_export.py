@@ -113,3 +113,26 @@ def test_other_files_are_refused(infer, tmp_path, name, options, message):
     with pytest.raises(ValueError, match=message):
         export(infer, tmp_path / name, **options)
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "message"),
+    [
+        ("model.onnx", torch.special.bessel_j0, "there is no exporting this network: .*bessel_j0"),
+        (
+            "model.pt2",
+            lambda images: images if images.sum() > 0 else -images,
+            "torch.export does not take this model: .* must be compiled: `hrvmamba check` says",
+        ),
+    ],
+)
+def test_models_that_cannot_be_exported_are_refused(
+    infer, tmp_path, monkeypatch, name, function, message
+):
+    monkeypatch.setattr(pose_export, "MISSING_KERNELS", {"cpu": "they are not built"})
+    convolution = infer.model.backbone.convolution
+    convolve = convolution.forward
+    monkeypatch.setattr(convolution, "forward", lambda images: convolve(function(images)))
+    with pytest.raises(ValueError, match=message):
+        export(infer, tmp_path / name)
+    assert not any(tmp_path.iterdir())

@@ -5,10 +5,13 @@ without it.
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hrvmamba.inference.onnx_pose_inferencer import OnnxPoseInferencer
 from hrvmamba.inference.pose_result import PoseResult
+
+if TYPE_CHECKING:
+    from hrvmamba.inference.pose_inferencer import PoseInferencer
 
 __all__ = ["OnnxPoseInferencer", "PoseInferencer", "PoseResult"]
 

@@ -9,7 +9,6 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.model.utils import revert_sync_batchnorm
-from mmpose.apis.inference import dataset_meta_from_config
 from mmpose.registry import TRANSFORMS
 from mmpose.structures import PoseDataSample
 from mmpose.structures.bbox import bbox_xywh2xyxy
@@ -26,6 +25,7 @@ from hrvmamba.inference.streaming_inferencer import (
 )
 from hrvmamba.integrations.config import ConfigError, load_config
 from hrvmamba.integrations.dataset_configs import datasets
+from hrvmamba.integrations.keypoint_metainfo import dataset_metainfo
 from hrvmamba.integrations.model_configs import build_model
 from hrvmamba.visualization.skeleton import Skeleton
 
@@ -86,12 +86,12 @@ class PoseInferencer(StreamingInferencer):
         self.config = config
         self.device = find_device(device)
         dataset = next(datasets(config.test_dataloader.dataset))
-        self.metainfo = _metainfo(dataset)
+        self.metainfo = dataset_metainfo(dataset)
         self.transforms = _pipeline(dataset)
         self.model = _build(config, heatmaps)
         heatmap_size = _heatmap_size(self.model) if heatmaps else None
         super().__init__(Skeleton.of_metainfo(self.metainfo), batch_size, heatmap_size)
-        _check_keypoints(self.model, len(self.skeleton.names))
+        check_keypoints(self.model, len(self.skeleton.names))
         if runner is not None:
             run_elsewhere(self.model, runner)
         elif checkpoint is not None:
@@ -142,21 +142,6 @@ def _crop_box(sample: PoseDataSample) -> np.ndarray:
 # From the config
 
 
-def _metainfo(dataset: dict) -> dict:
-    """The meta information of a data set, parsed by MMPose."""
-    with warnings.catch_warnings():
-        # MMPose names the file of a built-in data set by a path that it then does not find.
-        warnings.filterwarnings("ignore", message="The metainfo config file")
-        try:
-            config = Config({"test_dataloader": {"dataset": dataset}})
-            metainfo = dataset_meta_from_config(config, "test")
-        except (AssertionError, KeyError) as error:
-            raise ConfigError(f"the data set's metainfo is incomplete: {error!r}") from error
-    if metainfo is None:
-        raise ConfigError(f"the data set {dataset.get('type')} is none of MMPose's")
-    return metainfo
-
-
 def _pipeline(dataset: dict) -> list:
     """The transforms of a data set, LoadImage first."""
     with TRANSFORMS.switch_scope_and_registry("mmpose") as registry:
@@ -177,13 +162,18 @@ def _build(config: Config, heatmaps: bool) -> nn.Module:
     return revert_sync_batchnorm(build_model(config))
 
 
-def _check_keypoints(model: nn.Module, keypoints: int) -> None:
-    head = model.head
-    channels = getattr(head, "out_channels", None)
-    gaussian = getattr(head.decoder, "heatmap_type", "gaussian") == "gaussian"
+def check_keypoints(model: nn.Module, keypoints: int) -> None:
+    """Check that a model finds as many keypoints as the data set has.
+
+    Raises:
+        ConfigError: its head has another number of heatmaps.
+    """
+    channels = getattr(model.head, "out_channels", None)
+    gaussian = getattr(model.head.decoder, "heatmap_type", "gaussian") == "gaussian"
     if gaussian and channels is not None and channels != keypoints:
         raise ConfigError(
-            f"model.head.out_channels is {channels}, but the data set has {keypoints} keypoints"
+            f"model.head.out_channels is {channels}, but the data set has {keypoints} keypoints: "
+            f"set model.head.out_channels={keypoints}"
         )
 
 

@@ -221,7 +221,7 @@ def test_bad_images(weights, image, tmp_path):
         ({"default_scope": "mmseg"}, "one of mmseg"),
         ({"model.head.out_channels": 21}, "out_channels is 21, but the data set has 17"),
         ({"test_dataloader.dataset.pipeline": [{"type": "LoadImage"}]}, "not one of a top-down"),
-        ({"test_dataloader.dataset.metainfo": {"dataset_name": "x"}}, "metainfo is incomplete"),
+        ({"test_dataloader.dataset.metainfo": {"dataset_name": "x"}}, "metainfo must have"),
         ({"test_dataloader.dataset.type": "NoDataset"}, "NoDataset is none of MMPose's"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",

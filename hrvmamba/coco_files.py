@@ -1,7 +1,7 @@
 """Checks of COCO's files: keypoint annotations, image lists, person detections, results."""
 
 import json
-import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +132,12 @@ def read_detections(path: Path) -> list[dict[str, Any]]:
 
 def is_box(value: Any) -> bool:
     """Whether a value is x, y, width and height as COCO has them: four finite numbers."""
-    return isinstance(value, list) and len(value) == 4 and all(map(_is_finite_number, value))
+    return isinstance(value, list) and len(value) == 4 and all(map(is_finite_number, value))
+
+
+def is_finite_number(value: Any) -> bool:
+    """Whether a value of a JSON file is a number that a float can hold."""
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max
 
 
 def check_results(results: Any, image_ids: set[int]) -> None:
@@ -159,7 +164,7 @@ def check_results(results: Any, image_ids: set[int]) -> None:
         keypoints = person["keypoints"]
         if not isinstance(keypoints, list) or len(keypoints) != 3 * NUM_KEYPOINTS:
             raise ValueError(f"result {number}: keypoints must be {3 * NUM_KEYPOINTS} numbers")
-        if not all(_is_finite_number(value) for value in [*keypoints, person["score"]]):
+        if not all(is_finite_number(value) for value in [*keypoints, person["score"]]):
             raise ValueError(f"result {number}: keypoints and score must be finite numbers")
 
 
@@ -182,7 +187,3 @@ def _image_ids(path: Path, images: list[dict[str, Any]]) -> set[int]:
 
 def _is_list_of_dicts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, dict) for item in value)
-
-
-def _is_finite_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)

@@ -16,6 +16,7 @@ def draw_people(
     keypoints: np.ndarray,
     shown: np.ndarray,
     skeleton: Skeleton,
+    hidden: np.ndarray | None = None,
 ) -> np.ndarray:
     """Draw skeletons over an image.
 
@@ -24,14 +25,17 @@ def draw_people(
         keypoints: ``(N, K, 2)``, in pixels of the image.
         shown: ``(N, K)``, bool: which keypoints to draw. A link is drawn with both of its ends.
         skeleton: of the K keypoints.
+        hidden: ``(N, K)``, bool: which dots to draw hollow; None for none.
 
     Returns:
         The image with skeletons, lines as wide as each person's size asks for.
     """
     image = image.copy()
-    for person, seen in zip(keypoints, shown, strict=True):
+    if hidden is None:
+        hidden = np.zeros_like(shown)
+    for person, seen, hollow in zip(keypoints, shown, hidden, strict=True):
         if seen.any():
-            _draw_person(image, person, seen, skeleton)
+            _draw_person(image, person, seen, hollow, skeleton)
     return image
 
 
@@ -67,7 +71,11 @@ def draw_heatmaps(
 
 
 def _draw_person(
-    image: np.ndarray, keypoints: np.ndarray, shown: np.ndarray, skeleton: Skeleton
+    image: np.ndarray,
+    keypoints: np.ndarray,
+    shown: np.ndarray,
+    hidden: np.ndarray,
+    skeleton: Skeleton,
 ) -> None:
     extent = np.ptp(keypoints[shown], axis=0).max()
     widest = max(min(image.shape[:2]) / _LINES_AN_IMAGE, 2.0)
@@ -89,6 +97,8 @@ def _draw_person(
         cv2.circle(image, places[index], radius + (rim + 1) // 2, _RIM, -1, cv2.LINE_AA)
         colour = _bgr(skeleton.keypoint_colours[index])
         cv2.circle(image, places[index], radius, colour, -1, cv2.LINE_AA)
+        if hidden[index]:
+            cv2.circle(image, places[index], max(radius - 2, 1), _RIM, -1, cv2.LINE_AA)
 
 
 def _bgr(colour: np.ndarray) -> tuple[int, ...]:

@@ -21,7 +21,8 @@ RATES = {  # drop_path_rate, drop_rate; (0.1, 0) for the others
     ("base", "256x192"): (0.2, 0.0),
     ("base", "384x288"): (0.6, 0.2),
 }
-LEAVES = sorted([*CONFIGS.glob("coco/*.py"), *CONFIGS.glob("synthetic/*.py")])
+FOLDERS = ("coco", "synthetic", "custom")
+LEAVES = sorted(path for folder in FOLDERS for path in CONFIGS.glob(f"{folder}/*.py"))
 COCO = [(arch, size) for arch in PRESETS for size in ("256x192", "384x288")]
 
 

@@ -78,7 +78,9 @@ def _tile(person: dict, name: str, image: np.ndarray, skeleton: Skeleton) -> np.
     cv2.rectangle(crop, (left, top), (right, bottom), _FRAME, 1)
     points = np.array(person["keypoints"], float).reshape(1, -1, 3)
     places = scale * points[..., :2] + shift
-    crop = draw_people(crop, places, points[..., 2] > 0, skeleton, points[..., 2] == 1)
+    length = scale * max(box_width, box_height)
+    visibility = points[..., 2]
+    crop = draw_people(crop, places, visibility > 0, skeleton, visibility == 1, [length])
 
     band = np.full((_BAND, width, 3), _GROUND, np.uint8)
     labelled = int((points[..., 2] > 0).sum())

@@ -280,7 +280,9 @@ class InferenceRun:
             image = draw_heatmaps(image, result.heatmaps, result.crops, skeleton)
         points = np.array([person["keypoints"] for person in people], np.float32)
         points = points.reshape(len(people), len(skeleton.names), 3)
-        return draw_people(image, points[..., :2], points[..., 2] >= self.threshold, skeleton)
+        lengths = [max(person["bbox"][2:]) for person in people]
+        shown = points[..., 2] >= self.threshold
+        return draw_people(image, points[..., :2], shown, skeleton, lengths=lengths)
 
 
 def _people_of(key: Key, result: PoseResult) -> list[dict]:

@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from hrvmamba.inference.inputs import ImageFile
-from hrvmamba.integrations.coco_files import is_box, is_finite_number, read_annotations
+from hrvmamba.coco_files import is_box, is_finite_number, read_annotations
 from hrvmamba.visualization.skeleton import Skeleton
 
 _NEEDED = {  # by what, beside the keypoints

@@ -7,7 +7,7 @@ import numpy as np
 
 from hrvmamba.datasets.coco_check import DatasetCheck, is_file_name
 from hrvmamba.inference.inputs import ImageFile
-from hrvmamba.integrations.coco_files import is_box
+from hrvmamba.coco_files import is_box
 from hrvmamba.visualization.drawing import draw_people
 from hrvmamba.visualization.skeleton import Skeleton
 

@@ -1,0 +1,1 @@
+"""The page of `hrvmamba web`: a picture in, skeletons, heatmaps and activation maps out."""

@@ -235,6 +235,7 @@ setup(
     install_requires=["torch>=2.4"],
     extras_require={
         "pose": POSE,
+        "web": ["gradio>=6,<7"],  # the page of `hrvmamba web`, beside pose
         "onnx": ["onnx>=1.16", "onnxruntime>=1.18"],  # to export models, and to check and run them
         "mamba_ssm": ["mamba-ssm", "causal-conv1d"],  # peers of our scan, to compare with
         "test": TEST,

@@ -18,7 +18,7 @@ from importlib import import_module
 
 import hrvmamba
 
-COMMANDS = ("check", "infer", "export", "benchmark", "cost", "convert", "check-dataset")
+COMMANDS = ("check", "infer", "web", "export", "benchmark", "cost", "convert", "check-dataset")
 """In the order of `hrvmamba --help`."""
 
 STATUSES = """\

@@ -19,12 +19,13 @@ _SESSIONS = 20  # whose pictures are kept
 # for their panels, they scroll.
 _STYLE = """
 .gradio-container { max-width: min(1600px, 100vw) !important; margin: auto !important; }
+#skeletons .image-frame, #place .image-frame { width: 100%; }
 #skeletons img, #place img { width: 100%; max-height: 560px; object-fit: contain; }
 .figure .image-container { padding-top: 2rem; overflow-x: auto; }
-.figure .image-frame { justify-content: safe center; }
+.figure .image-container > button { justify-content: safe center; }
 .figure img { min-width: 740px; max-width: none; }
 .narrow.figure img { min-width: 0; }
-#table th *, #table td * { font-family: var(--font); }
+#table * { font-family: var(--font); }
 """
 
 

@@ -1,5 +1,5 @@
-# make setup   the environment, .venv        make test   lint and tests
-# make demo    synthetic people, training, AP, a picture
+# make setup   the environment, .venv                          make test         lint and tests
+# make demo    synthetic people, training, AP, a picture       make docs-check   run what docs say
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -43,7 +43,7 @@ export PYTHON
 
 .PHONY: help
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(if $(PYTHON),check-python) $(STAMP)  ## Make .venv with the pinned packages (PYTHON=... names the interpreter)
@@ -102,6 +102,10 @@ demo: setup  ## Draw synthetic people, train on them, test, draw the predictions
 	$(BIN)/python tools/draw_predictions.py $(DEMO_DATA)/annotations/person_keypoints_val.json $(DEMO_DATA)/val \
 	    $(DEMO_DIR)/coco.keypoints.json $(DEMO_DIR)/predictions.png
 	@echo "Predicted skeletons beside the truth: $(DEMO_DIR)/predictions.png"
+
+.PHONY: docs-check
+docs-check: setup  ## Run the commands of README.md and docs/
+	$(BIN)/python tools/check_docs.py
 
 .PHONY: clean
 clean:  ## Remove what was built (not .venv, data or runs)

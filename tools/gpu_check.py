@@ -408,13 +408,8 @@ def check(parts: list[Part], machine: dict, out: Path) -> bool:
     return report["passed"]
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command line, ``sys.argv`` if no arguments are given.
-
-    Raises:
-        SystemExit: with status 0 if no part failed, 1 if one did, and 2, after one line on stderr,
-            if there is no GPU.
-    """
+def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--out",
@@ -423,7 +418,17 @@ def main(arguments: list[str] | None = None) -> None:
         help="where the report goes (benchmarks/)",
     )
     parser.add_argument("--inside", choices=INSIDE, help=argparse.SUPPRESS)  # a part's own program
-    options = parser.parse_args(arguments)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line, ``sys.argv`` if no arguments are given.
+
+    Raises:
+        SystemExit: with status 0 if no part failed, 1 if one did, and 2, after one line on stderr,
+            if there is no GPU.
+    """
+    options = parse_arguments(arguments)
     try:
         device = find_device("cuda")
     except ValueError as error:

@@ -72,6 +72,7 @@ RULES = (
     Rule(r"^hrvmamba convert ", CHECKED, "the authors' files: tests/cli/test_convert.py"),
     Rule(r"^hrvmamba benchmark (?!.*--rounds)", CHECKED, "minutes: tests/cli/test_benchmark.py"),
     Rule(r"ablate\.py --epochs|num-train 2000", CHECKED, "an hour: tests/tools/test_ablate.py"),
+    Rule(r"^hrvmamba web ", CHECKED, "serves until it is ended"),
     Rule(r"--detector ", CHECKED, "a download: tests/inference/test_person_detector.py"),
     Rule(r"^hrvmamba infer \d+ ", CHECKED, "needs a camera: tests/inference/test_inputs.py"),
 )
@@ -558,9 +559,11 @@ def prepare_checkpoints(folder: Path, text: str) -> None:
     for found in CHECKPOINT.finditer(text):
         path = folder / found[0]
         name = found["run"] or f"{found['preset']}_256x192"
-        config = next(folder.glob(f"configs/**/{name}.py"), None)
-        if config is None or path.exists():
+        configs = sorted(folder.glob(f"configs/**/{name}.py"))
+        if not configs or path.exists():
             continue
+        named = [config for config in configs if str(config.relative_to(folder)) in text]
+        config = next(iter(named or configs))
         path.parent.mkdir(parents=True, exist_ok=True)
         model = build_model(load_config(str(config), None, ("model",)))
         torch.save({"state_dict": model.state_dict()}, path)

@@ -41,7 +41,7 @@ from typing import NamedTuple
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = ("README.md", "benchmarks/README.md", "docs/*.md")
-TIME_LIMIT = 300.0  # seconds for a command
+TIME_LIMIT = 600.0  # seconds for a command
 
 CHECKED, LISTED, RUN, FAILED = "checked", "listed", "run", "FAILED"
 

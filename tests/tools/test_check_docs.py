@@ -1,5 +1,6 @@
 """The docs, as far as they can be checked without running their commands; and what checks them."""
 
+import json
 import re
 
 import pytest
@@ -173,6 +174,24 @@ import not_installed_at_all
 def test_a_command_that_hangs_fails(docs, tmp_path, monkeypatch):
     monkeypatch.setattr(docs, "TIME_LIMIT", 0.1)
     assert docs.run_shell("sleep 5", tmp_path) == docs.Outcome(docs.FAILED, "over 0 s")
+
+
+def test_what_commands_find_in_their_folder(docs, tmp_path):
+    from mmengine.config import Config
+
+    docs.prepare(tmp_path)
+    pose = Config.fromfile(tmp_path / "configs/coco/hrvmamba_small_384x288.py")
+    classifier = Config.fromfile(tmp_path / "configs/imagenet/hrvmamba_tiny_256.py")
+    assert pose.train_cfg.max_epochs == classifier.train_cfg.max_epochs == 1
+    assert classifier.train_dataloader.dataset.indices == 4
+    assert pose.model.backbone.arch == "small"
+    for dataset in (pose.train_dataloader.dataset, pose.test_dataloader.dataset):
+        root = tmp_path / dataset.data_root
+        content = json.loads((root / dataset.ann_file).read_text())
+        folder = root / dataset.data_prefix.img
+        assert all((folder / image["file_name"]).is_file() for image in content["images"])
+    boxes = json.loads((tmp_path / pose.test_dataloader.dataset.bbox_file).read_text())
+    assert {box["image_id"] for box in boxes} <= {image["id"] for image in content["images"]}
 
 
 def test_checkpoints_are_made_for_the_configs_that_they_are_of(docs, repository, tmp_path):

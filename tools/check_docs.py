@@ -47,7 +47,7 @@ CHECKED, LISTED, RUN, FAILED = "checked", "listed", "run", "FAILED"
 
 
 class Rule(NamedTuple):
-    """Why commands that a pattern is found in are not run.
+    """Why commands, or blocks of Python, that a pattern is found in are not run.
 
     Attributes:
         pattern: a regular expression.
@@ -72,8 +72,12 @@ RULES = (
     Rule(r"^hrvmamba convert ", CHECKED, "the authors' files: tests/cli/test_convert.py"),
     Rule(r"^hrvmamba benchmark (?!.*--rounds)", CHECKED, "minutes: tests/cli/test_benchmark.py"),
     Rule(r"ablate\.py --epochs|num-train 2000", CHECKED, "an hour: tests/tools/test_ablate.py"),
-    Rule(r"^hrvmamba web ", CHECKED, "serves until it is ended"),
-    Rule(r"--detector ", CHECKED, "a download: tests/inference/test_person_detector.py"),
+    Rule(r"^hrvmamba web |\bserve\(", CHECKED, "serves until it is ended"),
+    Rule(
+        r"--detector |PersonDetector\(",
+        CHECKED,
+        "a download: tests/inference/test_person_detector.py",
+    ),
     Rule(r"^hrvmamba infer \d+ ", CHECKED, "needs a camera: tests/inference/test_inputs.py"),
 )
 
@@ -138,9 +142,9 @@ def commands_of(block: Block) -> Iterator[Command]:
             yield Command(text, words, line_number)
 
 
-def rule_for(command: Command) -> Rule | None:
-    """The first rule that a command matches."""
-    return next((rule for rule in RULES if re.search(rule.pattern, command.text)), None)
+def rule_for(text: str) -> Rule | None:
+    """The first rule that a command, or a block of Python, matches."""
+    return next((rule for rule in RULES if re.search(rule.pattern, text)), None)
 
 
 # Checking a command without running it
@@ -374,7 +378,9 @@ def check_name(name: str) -> None:
     for count in range(len(parts), 0, -1):
         try:
             found = importlib.import_module(".".join(parts[:count]))
-        except ModuleNotFoundError:
+        except ModuleNotFoundError as error:
+            if not error.name.startswith("hrvmamba"):
+                return  # what it needs is not installed, so that it cannot be looked up
             continue
         for part in parts[count:]:
             if not hasattr(found, part):
@@ -593,7 +599,7 @@ def run_page(page: Path, folder: Path) -> Iterator[tuple[int, str, Outcome]]:
 
 def do(command: Command, folder: Path) -> Outcome:
     """Run or check a command, or say why not."""
-    rule = rule_for(command)
+    rule = rule_for(command.text)
     if rule and rule.outcome == LISTED:
         return Outcome(LISTED, rule.reason)
     try:
@@ -614,6 +620,9 @@ def do_python(text: str, folder: Path) -> Outcome:
         return Outcome(FAILED, str(error))
     if is_config(text):
         return Outcome(RUN, "a config: loaded, its model built")
+    rule = rule_for(text)
+    if rule:
+        return Outcome(rule.outcome, rule.reason)
     missing = not_installed(text)
     if missing:
         return Outcome(CHECKED, f"not installed: {', '.join(missing)}")

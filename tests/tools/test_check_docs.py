@@ -154,6 +154,10 @@ assert Path("made/here/b").is_dir()
 ```python
 import not_installed_at_all
 ```
+
+```python
+serve("forever")
+```
 """
     folder = tmp_path / "scratch"
     folder.mkdir()
@@ -166,9 +170,10 @@ import not_installed_at_all
         (7, docs.RUN),
         (11, docs.RUN),
         (17, docs.CHECKED),
+        (21, docs.CHECKED),
     ]
     assert "File exists" in outcomes[3][1].detail
-    assert outcomes[-1][1].detail == "not installed: not_installed_at_all"
+    assert outcomes[-2][1].detail == "not installed: not_installed_at_all"
 
 
 def test_a_command_that_hangs_fails(docs, tmp_path, monkeypatch):

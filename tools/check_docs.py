@@ -498,7 +498,10 @@ for loader in (train_dataloader, val_dataloader):
 """Lines behind those of a config: short schedules, few images, no processes."""
 
 CHECKPOINT = re.compile(r"work_dirs/(?P<run>\w+)/\w+\.pth|\b(?P<preset>hrvmamba_[a-z]+)\.pth")
-"""Checkpoints that commands are given: of a run of a config, or of a preset at 256x192."""
+"""Checkpoints that commands are given: of a run, or of a preset at 256x192.
+
+A run has the name of its config, unless the command names the config.
+"""
 
 
 def prepare(folder: Path) -> None:
@@ -565,11 +568,11 @@ def prepare_checkpoints(folder: Path, text: str) -> None:
     for found in CHECKPOINT.finditer(text):
         path = folder / found[0]
         name = found["run"] or f"{found['preset']}_256x192"
-        configs = sorted(folder.glob(f"configs/**/{name}.py"))
+        named = [folder / config for config in re.findall(r"configs/[\w/]+\.py", text)]
+        configs = sorted(folder.glob(f"configs/**/{name}.py")) or named
         if not configs or path.exists():
             continue
-        named = [config for config in configs if str(config.relative_to(folder)) in text]
-        config = next(iter(named or configs))
+        config = next((config for config in configs if config in named), configs[0])
         path.parent.mkdir(parents=True, exist_ok=True)
         model = build_model(load_config(str(config), None, ("model",)))
         torch.save({"state_dict": model.state_dict()}, path)

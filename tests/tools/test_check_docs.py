@@ -208,5 +208,9 @@ def test_checkpoints_are_made_for_the_configs_that_they_are_of(docs, repository,
     )
     made = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.pth"))
     assert made == ["hrvmamba_nano.pth", "work_dirs/hrvmamba_nano_256x192/epoch_9.pth"]
+    docs.prepare_checkpoints(
+        tmp_path, "configs/coco/hrvmamba_nano_384x288.py --checkpoint work_dirs/mine/best.pth"
+    )
+    assert (tmp_path / "work_dirs/mine/best.pth").is_file()
     weights = read_checkpoint(tmp_path / made[0])["state_dict"]
     assert weights["head.final_layer.weight"].shape == (17, 8, 1, 1)

@@ -514,9 +514,10 @@ def prepare(folder: Path) -> None:
             config.write(f"\n{lines}\n")
     prepare_coco(folder / "data" / "coco")
     images = sorted((folder / "data/coco/val2017").iterdir())
+    prepare_own_keypoints(folder / "data" / "my_dataset", folder / "data" / "coco")
     prepare_imagenet(folder / "data" / "imagenet", images[0])
     (folder / "photos").mkdir()
-    for name in ("picture.jpg", "photos/1.jpg", "photos/2.jpg"):
+    for name in ("picture.jpg", "person.jpg", "photos/1.jpg", "photos/2.jpg"):
         shutil.copy(images[0], folder / name)
     shutil.copy(next(folder.glob("data/coco/*/COCO_val*.json")), folder / "detections.json")
     for name in ("python", "torchrun", "hrvmamba"):
@@ -547,6 +548,22 @@ def prepare_coco(folder: Path) -> None:
         path.write_text(json.dumps(boxes))
     (annotations / "image_info_test-dev2017.json").write_text(json.dumps(content))
     shutil.copytree(folder / "val2017", folder / "test2017")
+
+
+def prepare_own_keypoints(folder: Path, coco: Path) -> None:
+    """Copy COCO's images, and seven keypoints of each person in them, as of a dog."""
+    names = "nose left_ear right_ear withers tail left_paw right_paw".split()
+    (folder / "annotations").mkdir(parents=True)
+    for split in ("train", "val"):
+        shutil.copytree(coco / f"{split}2017", folder / split)
+        file = coco / f"annotations/person_keypoints_{split}2017.json"
+        content = json.loads(file.read_text())
+        content["categories"] = [{"id": 1, "name": "dog", "keypoints": names, "skeleton": [[1, 2]]}]
+        for person in content["annotations"]:
+            keypoints = person["keypoints"][: 3 * len(names)]
+            visible = sum(flag > 0 for flag in keypoints[2::3])
+            person.update(keypoints=keypoints, num_keypoints=visible)
+        (folder / f"annotations/{split}.json").write_text(json.dumps(content))
 
 
 def prepare_imagenet(folder: Path, image: Path) -> None:

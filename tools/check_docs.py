@@ -552,7 +552,7 @@ def prepare_coco(folder: Path) -> None:
 
 def prepare_own_keypoints(folder: Path, coco: Path) -> None:
     """Copy COCO's images, and seven keypoints of each person in them, as of a dog."""
-    names = "nose left_ear right_ear withers tail left_paw right_paw".split()
+    names = ["nose", "left_ear", "right_ear", "withers", "tail", "left_paw", "right_paw"]
     (folder / "annotations").mkdir(parents=True)
     for split in ("train", "val"):
         shutil.copytree(coco / f"{split}2017", folder / split)

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from hrvmamba.inference.inputs import ImageFile
 from hrvmamba.coco_files import is_box, is_finite_number, read_annotations
+from hrvmamba.inference.inputs import ImageFile
 from hrvmamba.visualization.skeleton import Skeleton
 
 _NEEDED = {  # by what, beside the keypoints

@@ -5,9 +5,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from hrvmamba.coco_files import is_box
 from hrvmamba.datasets.coco_check import DatasetCheck, is_file_name
 from hrvmamba.inference.inputs import ImageFile
-from hrvmamba.coco_files import is_box
 from hrvmamba.visualization.drawing import draw_people
 from hrvmamba.visualization.skeleton import Skeleton
 

@@ -77,8 +77,8 @@ void sample_backward(const SampleArguments<T>& arguments, const SampleGradients<
                            channel == first ? scatter_channels(channel, channels, First{})
                                             : scatter_channels(channel, channels, Later{});
                          });
-    T dots[kProducts];
-    sum_lanes_each<T>(reinterpret_cast<const T*>(products), kProducts, dots);
+    T dots[kProducts] = {};
+    sum_lanes_each<T>(reinterpret_cast<const T*>(products), kCorners * kPoints, dots);
     typename PointSet<T>::Points grad_mask = {}, grad_x = {}, grad_y = {};
     for (int corner = 0; corner < kCorners; ++corner) {
       typename PointSet<T>::Points dot;  // lanes beyond the points hold what nobody uses

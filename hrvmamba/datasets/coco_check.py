@@ -122,9 +122,8 @@ def _image_problems(images: list[dict]) -> Iterator[Problem]:
         yield Problem("images", "the file", "lists no images")
     yield from _twice("image", (image.get("id") for image in images))
     for number, image in enumerate(images):
-        where = f"image {image.get('id', f'{number} of the list, without id')}"
-        if not _is_id(image.get("id")):
-            yield Problem("ids", where, f"id must be a whole number, got {image.get('id')!r}")
+        where = _where("image", number, image)
+        yield from _id_problems(where, image)
         name = image.get("file_name")
         if not is_file_name(name):
             yield Problem("file names", where, f"file_name must be a path, got {name!r}")
@@ -142,9 +141,8 @@ def _category_problems(categories: list[dict], names: Sequence[str] | None) -> I
         yield Problem("categories", "the file", "lists no categories")
     yield from _twice("category", (category.get("id") for category in categories))
     for number, category in enumerate(categories):
-        where = f"category {category.get('id', f'{number} of the list, without id')}"
-        if not _is_id(category.get("id")):
-            yield Problem("ids", where, f"id must be a whole number, got {category.get('id')!r}")
+        where = _where("category", number, category)
+        yield from _id_problems(where, category)
         listed = category.get("keypoints")
         if listed is None:
             continue
@@ -191,7 +189,8 @@ def _annotation_problems(content: dict, num_keypoints: int) -> Iterator[Problem]
     categories = {category_id for category_id in listed if _is_id(category_id)}
     yield from _twice("annotation", (annotation.get("id") for annotation in annotations))
     for number, annotation in enumerate(annotations):
-        where = f"annotation {annotation.get('id', f'{number} of the list, without id')}"
+        where = _where("annotation", number, annotation)
+        yield from _id_problems(where, annotation)
         for kind, what in _faults(annotation, sizes, categories, num_keypoints):
             yield Problem(kind, where, what)
 
@@ -200,9 +199,7 @@ def _faults(
     annotation: dict, sizes: dict, categories: set, num_keypoints: int
 ) -> Iterator[tuple[str, str]]:
     """The kind and words of each problem of an annotation."""
-    if not _is_id(annotation.get("id")):
-        yield "ids", f"id must be a whole number, got {annotation.get('id')!r}"
-    elif annotation["id"] == 0:
+    if _is_id(annotation.get("id")) and annotation["id"] == 0:
         yield "ids", "id must not be 0, which pycocotools takes for no annotation: count from 1"
     image_id = annotation.get("image_id")
     if not _is_id(image_id) or image_id not in sizes:
@@ -317,6 +314,15 @@ def _file_problems(images: list[dict], folder: Path) -> Iterator[Problem]:
 
 
 # Helpers
+
+
+def _where(kind: str, number: int, entry: dict) -> str:
+    return f"{kind} {entry.get('id', f'{number} of the list, without id')}"
+
+
+def _id_problems(where: str, entry: dict) -> Iterator[Problem]:
+    if not _is_id(entry.get("id")):
+        yield Problem("ids", where, f"id must be a whole number, got {entry.get('id')!r}")
 
 
 def _twice(kind: str, ids: Iterable[Any]) -> Iterator[Problem]:

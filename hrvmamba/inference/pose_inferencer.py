@@ -16,13 +16,13 @@ from torch import nn
 
 from hrvmamba.analysis.timing import find_device
 from hrvmamba.checkpoints import load_checkpoint
-from hrvmamba.inference.heatmap_runner import HeatmapRunner, run_elsewhere
 from hrvmamba.inference.streaming_inferencer import (
     Image,
     Person,
     StreamingInferencer,
     check_image,
 )
+from hrvmamba.inference.topdown_crop import TopdownCrop
 from hrvmamba.integrations.config import ConfigError, load_config
 from hrvmamba.integrations.dataset_configs import datasets
 from hrvmamba.integrations.keypoint_metainfo import dataset_metainfo
@@ -50,8 +50,6 @@ class PoseInferencer(StreamingInferencer):
         device: cpu or cuda.
         batch_size: people that go through the model at once.
         heatmaps: whether to return the heatmaps as well.
-        runner: computes the heatmaps instead of the config's network, which then needs no
-            checkpoint.
 
     Attributes:
         config: the config.
@@ -76,7 +74,6 @@ class PoseInferencer(StreamingInferencer):
         *,
         batch_size: int = 32,
         heatmaps: bool = False,
-        runner: HeatmapRunner | None = None,
     ) -> None:
         if not isinstance(config, Config):
             config = load_config(os.fspath(config), None, _NEEDED)
@@ -92,9 +89,7 @@ class PoseInferencer(StreamingInferencer):
         heatmap_size = _heatmap_size(self.model) if heatmaps else None
         super().__init__(Skeleton.of_metainfo(self.metainfo), batch_size, heatmap_size)
         check_keypoints(self.model, len(self.skeleton.names))
-        if runner is not None:
-            run_elsewhere(self.model, runner)
-        elif checkpoint is not None:
+        if checkpoint is not None:
             load_checkpoint(self.model, checkpoint)
         else:
             warnings.warn("no checkpoint: the weights are random, and so are results", stacklevel=2)
@@ -135,8 +130,7 @@ class PoseInferencer(StreamingInferencer):
 
 
 def _crop_box(sample: PoseDataSample) -> np.ndarray:
-    center, size = sample.metainfo["input_center"], sample.metainfo["input_scale"]
-    return np.concatenate([center - 0.5 * size, size])
+    return TopdownCrop(sample.metainfo["input_center"], sample.metainfo["input_scale"]).box
 
 
 # From the config

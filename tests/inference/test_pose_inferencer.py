@@ -123,23 +123,6 @@ def test_heatmaps_lie_over_their_crops(weights, image):
     assert found.sum() > 17 and (distance <= 0.26 * pixel)[found].all()
 
 
-def test_a_runner_takes_the_networks_place(weights, image):
-    """It sees what the network sees, twice with the flip test, and the rest is MMPose's."""
-    (wanted,) = PoseInferencer(*weights)(image, BOXES)
-    network = PoseInferencer(*weights).model
-    seen = []
-
-    def runner(crops: np.ndarray) -> np.ndarray:
-        seen.append((crops.shape, crops.dtype))
-        with torch.no_grad():
-            return network(torch.from_numpy(crops), None, mode="tensor").numpy()
-
-    (result,) = PoseInferencer(weights[0], runner=runner)(image, BOXES)
-    np.testing.assert_array_equal(result.keypoints, wanted.keypoints)
-    np.testing.assert_array_equal(result.scores, wanted.scores)
-    assert seen == [((3, 3, 64, 48), np.float32)] * 2
-
-
 def test_scores_of_people_are_those_of_mmposes_metric(weights, image, tmp_path):
     from mmpose.evaluation.metrics import CocoMetric
 

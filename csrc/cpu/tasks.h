@@ -8,12 +8,18 @@
 
 namespace hrvmamba {
 
+// Scratch memory begins with a cache line, so that no vector lies across two.
+struct alignas(64) CacheLine {
+  unsigned char bytes[64];
+};
+
 // Calls f(task, scratch) for each task; tasks that run at a time have scratch memory of their own.
 template <typename T, typename F>
 void for_each_task(int64_t tasks, int64_t scratch_length, const F& f) {
   torch::stable::parallel_for(0, tasks, 1, [&](int64_t begin, int64_t end) {
-    const std::unique_ptr<T[]> scratch(new T[scratch_length]);
-    for (int64_t task = begin; task < end; ++task) f(task, scratch.get());
+    const int64_t lines = scratch_length * sizeof(T) / sizeof(CacheLine) + 1;
+    const std::unique_ptr<CacheLine[]> scratch(new CacheLine[lines]);
+    for (int64_t task = begin; task < end; ++task) f(task, reinterpret_cast<T*>(scratch.get()));
   });
 }
 

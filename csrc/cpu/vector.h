@@ -4,6 +4,10 @@
 // AVX-512 must not leave a function behind that the linker could choose for other files too.
 #pragma once
 
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
 #include <cstdint>
 
 #if defined(__AVX512F__)
@@ -182,43 +186,63 @@ constexpr int64_t round_up_to_lanes(int64_t count) {
   return (count + kLanes<T> - 1) / kLanes<T> * kLanes<T>;
 }
 
-// exp(x) = scale * (1 + fraction), where scale is a power of two and fraction = expm1 of the rest:
-// what is left of x once the nearest multiple of log(2) is taken away. NaN stays NaN.
-template <typename T>
+#if HRVMAMBA_VECTOR_BYTES == 64
+// Given to intrinsics since GCC warns of undefined values in those without a mask.
+constexpr __mmask16 kAllLanes = 0xFFFF;
+#endif
+
+// x to the nearest integer, where |x| < 2^22.
+inline Vector<float> nearest_integer(Vector<float> x) {
+#if HRVMAMBA_VECTOR_BYTES == 64
+  constexpr int kNearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+  return _mm512_maskz_roundscale_ps(kAllLanes, x, kNearest);
+#else
+  constexpr float kRounder = 12582912.0f;  // 1.5 * 2^23: a sum with it has no fraction
+  return (x + kRounder) - kRounder;
+#endif
+}
+
+// x * 2^exponent, where the exponent is an integer between -126 and 127, or NaN if x is.
+inline Vector<float> times_power_of_two(Vector<float> x, Vector<float> exponent) {
+#if HRVMAMBA_VECTOR_BYTES == 64
+  return _mm512_maskz_scalef_ps(kAllLanes, x, exponent);
+#else
+  const auto integers = __builtin_convertvector(exponent, VectorTraits<float>::Integers);
+  return x * (Vector<float>)((integers + 127) << 23);
+#endif
+}
+
+// exp(x) = 2^exponent * (1 + fraction), the exponent an integer. NaN stays NaN.
 struct ExpParts {
-  Vector<T> scale;
-  Vector<T> fraction;
+  Vector<float> exponent;
+  Vector<float> fraction;
 };
 
-inline ExpParts<float> exp_parts(Vector<float> x) {
-  using Integers = VectorTraits<float>::Integers;
+inline ExpParts exp_parts(Vector<float> x) {
   x = x < -87.0f ? broadcast(-87.0f) : x;  // the smallest normal result is near exp(-87.3)
   x = x > 88.0f ? broadcast(88.0f) : x;
-  constexpr float kRounder =
-      12582912.0f;  // 1.5 * 2^23: adding it leaves an integer in the low bits
-  const Vector<float> shifted = x * 1.44269504f + kRounder;
-  const Vector<float> multiple = shifted - kRounder;
+  const Vector<float> exponent = nearest_integer(x * 1.44269504f);
   // log(2) in two parts, so that the product of the first with an integer is exact.
-  const Vector<float> r = (x - multiple * 0.693145752f) - multiple * 1.42860677e-6f;
+  const Vector<float> r = (x - exponent * 0.693145752f) - exponent * 1.42860677e-6f;
   // Minimax polynomial of expm1(r) / r on |r| <= log(2) / 2; relative error 1.2e-8.
   Vector<float> p = r * 0.00139497856f + 0.00836987202f;
   p = p * r + 0.0416662233f;
   p = p * r + 0.166664987f;
   p = p * r + 0.500000009f;
   p = p * r + 1.0f;
-  const Integers exponent = (Integers)shifted - 0x4B400000;  // the bits of kRounder
-  return {(Vector<float>)((exponent + 127) << 23), p * r};
+  return {exponent, p * r};
 }
 
 inline Vector<float> exp(Vector<float> x) {
-  const ExpParts<float> parts = exp_parts(x);
-  return parts.scale + parts.scale * parts.fraction;
+  const ExpParts parts = exp_parts(x);
+  return times_power_of_two(1.0f + parts.fraction, parts.exponent);
 }
 
 // 1 - exp(x), without loss of relative precision near 0.
 inline Vector<float> one_minus_exp(Vector<float> x) {
-  const ExpParts<float> parts = exp_parts(x);
-  return (1.0f - parts.scale) - parts.scale * parts.fraction;
+  const ExpParts parts = exp_parts(x);
+  const Vector<float> scale = times_power_of_two(broadcast(1.0f), parts.exponent);
+  return (1.0f - scale) - scale * parts.fraction;
 }
 
 inline Vector<float> softplus(Vector<float> x) {

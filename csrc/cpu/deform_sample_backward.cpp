@@ -1,26 +1,45 @@
-// The gradients of deform_sample on the CPU: tasks are a sample and a group.
+// The gradients of deform_sample on the CPU: tasks are a sample, a group and some of its tokens.
+#include <algorithm>
 #include <tuple>
 
 #include "../common/deform_sample_tensors.h"
 #include "kernels.h"
+#include "tasks.h"
 
 namespace hrvmamba {
 namespace {
+
+// Where samples and groups are fewer than these, the tokens are cut into parts, each with its own
+// part of the gradient of value, to be added up. The number depends on no thread, so that sums do
+// not either.
+constexpr int64_t kTasks = 4;
 
 template <typename T>
 void run(const SampleTensors& tensors, const Tensor& grad_out, const Tensor& grad_value,
          const Tensor& grad_offset_mask) {
   const SampleArguments<T> arguments = tensors.arguments<T>();
+  const SampleSizes& sizes = arguments.sizes;
   const Kernels<T>& cpu = kernels<T>();
-  const SampleGradients<T> gradients{grad_out.const_data_ptr<T>(), grad_value.mutable_data_ptr<T>(),
-                                     grad_offset_mask.mutable_data_ptr<T>()};
-  const int64_t groups = arguments.sizes.groups;
+  const int64_t parts = std::max<int64_t>(1, kTasks / (sizes.batch * sizes.groups));
+  const int64_t part_tokens = (sizes.length() + parts - 1) / parts;
+  const int64_t length = grad_value.numel();
+  const Tensor grad_value_parts =
+      parts == 1 ? grad_value : zeros(grad_value, {parts, length}, grad_value.scalar_type());
   torch::stable::parallel_for(
-      0, arguments.sizes.batch * groups, 1, [&](int64_t begin, int64_t end) {
+      0, sizes.batch * sizes.groups * parts, 1, [&](int64_t begin, int64_t end) {
         for (int64_t task = begin; task < end; ++task) {
-          cpu.sample_backward(arguments, gradients, task / groups, task % groups);
+          const int64_t part = task % parts, group = task / parts % sizes.groups;
+          const int64_t first_token = part * part_tokens;
+          const SampleGradients<T> gradients{grad_out.const_data_ptr<T>(),
+                                             grad_value_parts.mutable_data_ptr<T>() + part * length,
+                                             grad_offset_mask.mutable_data_ptr<T>()};
+          cpu.sample_backward(arguments, gradients, task / parts / sizes.groups, group, first_token,
+                              std::min(first_token + part_tokens, sizes.length()));
         }
       });
+  if (parts > 1) {
+    add_up(grad_value_parts.const_data_ptr<T>(), parts, length, grad_value.mutable_data_ptr<T>());
+  }
 }
 
 std::tuple<Tensor, Tensor> deform_sample_backward(const Tensor& grad_out, const Tensor& value,

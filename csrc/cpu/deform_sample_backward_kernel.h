@@ -1,5 +1,6 @@
-// The gradients of deformable sampling, one group of one sample at a time: a task alone adds to its
-// channels of grad_value, token by token, so that the sums do not depend on the threads.
+// The gradients of deformable sampling, for some tokens of one group of one sample at a time. They
+// alone are added to the channels of grad_value that they are given, token by token, so that the
+// sums do not depend on the threads.
 #pragma once
 
 #include "deform_sample_kernel.h"
@@ -50,11 +51,11 @@ inline void scatter(const PointSet<T>& points, const T (*weight)[kPointLanes], b
 
 template <typename T>
 void sample_backward(const SampleArguments<T>& arguments, const SampleGradients<T>& gradients,
-                     int64_t sample, int64_t group) {
+                     int64_t sample, int64_t group, int64_t first_token, int64_t end_token) {
   const SampleSizes& sizes = arguments.sizes;
   const int64_t first = group * sizes.group_channels();
   const int64_t map = sample * sizes.length() * sizes.channels;
-  for (int64_t token = 0; token < sizes.length(); ++token) {
+  for (int64_t token = first_token; token < end_token; ++token) {
     const int64_t row = token / sizes.width, column = token % sizes.width;
     const int64_t at =
         (sample * sizes.length() + token) * sizes.offset_mask_columns + group * kOffsetMaskColumns;

@@ -46,9 +46,9 @@ struct Kernels {
                         int64_t channel, int64_t part, bool first_of_part, T* scratch);
   // Sample tokens begin to end (over the whole batch) into out, of value's shape.
   void (*sample)(const SampleArguments<T>&, int64_t begin, int64_t end, T* out);
-  // The gradients of one group of one sample.
+  // The gradients that come from tokens [first_token, end_token) of one group of one sample.
   void (*sample_backward)(const SampleArguments<T>&, const SampleGradients<T>&, int64_t sample,
-                          int64_t group);
+                          int64_t group, int64_t first_token, int64_t end_token);
 };
 
 // The best that this machine runs; HRVMAMBA_CPU_CAPABILITY in the environment may name a lesser

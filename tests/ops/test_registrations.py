@@ -98,6 +98,7 @@ def test_nan_is_not_hidden():
 @pytest.mark.parametrize("batch", [1, 3])
 def test_the_number_of_threads_changes_no_bit(batch):
     scan, sample = scan_inputs(batch, 12, 9, 80, 5), sample_inputs(batch, 12, 9, 80, 5)
+    one_group = sample_inputs(batch, 12, 9, 80, 1)  # its tokens are cut into parts
     grad = torch.randn_like(scan[0])
     threads = torch.get_num_threads()
     results = []
@@ -108,6 +109,7 @@ def test_the_number_of_threads_changes_no_bit(batch):
                 (
                     *gradients(torch.ops.hrvmamba.selective_scan_2d, scan, grad),
                     *gradients(torch.ops.hrvmamba.deform_sample, sample, grad),
+                    *gradients(torch.ops.hrvmamba.deform_sample, one_group, grad),
                 )
             )
     finally:
